@@ -1,0 +1,84 @@
+# Sluice. `make` lists what there is; two targets matter first: run and test.
+
+SHELL := /bin/bash -euo pipefail
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # go and npm use the cores themselves
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export CGO_ENABLED ?= 0
+go_build := go build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+# Nothing that the tests can use may be skipped: they fail when it is not there.
+require := $(foreach part,POSTGRES NATS S3 FFMPEG CHROMIUM,SLUICE_TEST_REQUIRE_$(part)=1)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: deps-run web build ## start a server with a live demo channel; ARGS="--http :9090" adds flags
+	@exec bin/sluice serve --demo $(ARGS)
+
+.PHONY: build
+build: ## build bin/sluice with what is in the tree; `make web` first gives it the watch page
+	$(go_build) -o bin/sluice ./cmd/sluice
+
+# The stamp is in the output, so deleting the output builds it again. Where node is
+# missing there is no stamp, and the next make tries again.
+web_built := internal/watch/dist/.built
+web_files := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+
+.PHONY: web
+web: $(web_built) ## build the watch page, if it is out of date
+
+$(web_built): $(web_files) scripts/web
+	@scripts/web $@
+
+.PHONY: test
+test: deps-test web build vet generated race e2e ## all that CI runs, real parts included
+
+.PHONY: race
+race: export CGO_ENABLED = 1
+race: ## unit and component tests under the race detector
+	$(require) go test -race -shuffle=on -timeout 10m ./cmd/... ./internal/...
+
+.PHONY: e2e
+e2e: web build ## the stories: AWS SDK, ffmpeg and browsers against the real program
+	$(require) SLUICE_TEST_BINARY=$(CURDIR)/bin/sluice go test -shuffle=on -timeout 10m ./test/...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (20s); FUZZ=AMF picks by name
+	scripts/fuzz
+
+.PHONY: bench
+bench: build ## benchmarks of the packages, then of the program
+	go test -run='^$$' -bench=. -benchmem ./internal/...
+	go run ./test/load/cmd/compare
+
+.PHONY: check
+check: generated vet lint ## what needs no tests: generated code is current, vet, lint
+
+.PHONY: lint
+lint: ## golangci-lint; shellcheck and systemd-analyze where installed
+	scripts/lint
+
+.PHONY: fmt
+fmt: ## format the Go files
+	go tool -modfile=tools/go.mod golangci-lint fmt
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: generate
+generate: ## write the generated code from api/*.json
+	go generate ./...
+
+.PHONY: generated
+generated: ## fail when generated code is not what its source gives
+	scripts/generated
+
+.PHONY: deps-run deps-test
+deps-run deps-test: deps-%:
+	@scripts/deps $*
