@@ -5,10 +5,16 @@ import (
 	"strings"
 )
 
+// ServiceIVS is the service of video resources, in ARNs and in credential scopes.
+const ServiceIVS = "ivs"
+
 // Resource types of the ivs service as they stand in an ARN (low-latency.md 1.3).
 const (
-	TypeChannel   = "channel"
-	TypeStreamKey = "stream-key"
+	TypeChannel                   = "channel"
+	TypeStreamKey                 = "stream-key"
+	TypeRecordingConfiguration    = "recording-configuration"
+	TypePlaybackRestrictionPolicy = "playback-restriction-policy"
+	TypeAdConfiguration           = "ad-configuration"
 )
 
 // maxARN is the longest ARN the models accept, in bytes.

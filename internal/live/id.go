@@ -1,6 +1,10 @@
 package live
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+)
 
 // NewID returns n random characters of [0-9A-Za-z], without modulo bias.
 // IVS uses 12 for resources and 23 after "st-" (low-latency.md 1.3).
@@ -29,3 +33,10 @@ func NewStreamKeyValue(region, id string) string { return "sk_" + region + "_" +
 // NewSRTPassphrase returns a passphrase for SRT: 69 characters, as IVS gives
 // (SRT itself allows 10 to 79).
 func NewSRTPassphrase() string { return NewID(69) }
+
+// StreamKeyLookup is the form under which a stream key's value is found in the store:
+// an index over secrets that holds no secret.
+func StreamKeyLookup(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:])
+}
