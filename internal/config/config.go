@@ -1,0 +1,93 @@
+// Package config is the program's configuration: the struct, its defaults, where
+// values come from, the rules they must keep, and how it prints. It reads no
+// environment by itself and opens nothing but the configuration file; what a value
+// means is up to the package that is given it.
+//
+// A key is one field of Config. Its flag and YAML name is the field's name in
+// kebab case (DataDir is --data-dir and data-dir), its environment variable the same
+// in upper case (SLUICE_DATA_DIR); its doc and default are the field's tags. A later
+// source wins: defaults, then the file named by --config or SLUICE_CONFIG, then
+// SLUICE_* variables, then flags. A key nobody knows is an error in all of them, and
+// an empty value is a value: SLUICE_RTMP= turns the listener off.
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Config is the whole configuration. Each field is one key; see the package comment.
+type Config struct {
+	DataDir string `default:"./sluice-data" help:"Directory of everything Sluice keeps on this machine: database, queues, recordings, first-run credentials, certificates."`
+
+	HTTP           string `default:":8080" help:"Address of the API, playback, console, metrics and health, as host:port; port 0 picks a free one."`
+	TLSCert        string `help:"PEM file with the certificate chain for the HTTP and RTMPS listeners. With tls-key it turns the HTTP listener to HTTPS. Read again when it changes."`
+	TLSKey         string `help:"PEM file with the private key of tls-cert."`
+	RTMP           string `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
+	RTMPS          string `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
+	PublicURL      URL    `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
+	TrustedProxies CIDRs  `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
+	MaxConnections int    `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
+	MaxPublishers  int    `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
+
+	Account string `default:"123456789012" help:"AWS account id that new access keys belong to: 12 digits."`
+	Region  string `default:"us-west-2" help:"Region of the console and the demo channel. API requests carry their own."`
+
+	Store string `help:"Database: postgres://user:password@host/name, or empty for SQLite in data-dir."`
+	Bus   string `help:"Message bus: nats://host,host,..., or empty for one inside this process."`
+	Blob  string `help:"Objects: s3://bucket?endpoint=https://host&region=..., or empty for the directory blob in data-dir. Credentials come from the AWS environment."`
+
+	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control, media."`
+	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
+	OriginURL URL    `help:"Base URL that other nodes fetch this node's media from. Empty derives it from the machine's address and http."`
+
+	HLSPart         time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 50ms to 2s. Shorter parts mean less latency and more requests."`
+	HLSWindow       time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`
+	PlaybackURLForm string        `default:"ivs" help:"Form of playback URLs: ivs has /live-video.net/api/video/ in its path, which the Amazon IVS player needs for low latency; short has /api/video/."`
+
+	ReadyFile    string        `help:"File to write as JSON once every listener is up: addresses, first access key, process id."`
+	Demo         bool          `help:"Create a channel named demo and publish a moving test picture to it."`
+	DrainTimeout time.Duration `default:"10s" help:"How long a stop may take before what is left is cut off, 1s to 10m."`
+	LogLevel     slog.Level    `default:"INFO" help:"Least level that is logged: DEBUG, INFO, WARN or ERROR."`
+	LogFormat    string        `default:"json" help:"Form of the log: json or text."`
+}
+
+// Flags is Config with the flag that names its file. Embed it in a kong command
+// tree, at the root so that every command takes the keys, and give the parser
+// Resolver; parsing then fills and validates Config.
+type Flags struct {
+	File   string `name:"config" placeholder:"FILE" help:"YAML file with any of the keys below."`
+	Config Config `embed:""`
+}
+
+// Validate makes kong validate the configuration as the last step of parsing.
+func (f *Flags) Validate() error { return f.Config.Validate() }
+
+// Load returns the configuration of a program without commands: args are flags only,
+// environ is in the form of os.Environ.
+func Load(args, environ []string) (Config, error) {
+	var f Flags
+	p, err := parser(&f, Resolver(environ))
+	if err != nil {
+		return Config{}, err
+	}
+	if _, err := p.Parse(args); err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	return f.Config, nil
+}
+
+// Default returns the configuration without any source.
+func Default() (Config, error) { return Load(nil, nil) }
+
+func parser(f *Flags, opts ...kong.Option) (*kong.Kong, error) {
+	p, err := kong.New(f, append(opts, kong.NoDefaultHelp(), kong.Writers(io.Discard, io.Discard))...)
+	if err != nil { // a tag of Config is wrong; every test of this package would fail
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return p, nil
+}

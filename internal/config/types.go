@@ -1,0 +1,124 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Role is a part of the program that a node can run.
+type Role string
+
+// The roles there are.
+const (
+	Control Role = "control" // the API
+	Media   Role = "media"   // ingest, packaging and origin
+)
+
+const allRoles = "all"
+
+// Roles is the set of roles a node runs, in a fixed order.
+type Roles []Role
+
+// every lists all roles in the order of Roles.
+func every() Roles { return Roles{Control, Media} }
+
+// Has reports whether r is in the set.
+func (s Roles) Has(r Role) bool { return slices.Contains(s, r) }
+
+// MarshalText writes what UnmarshalText reads; all roles are "all".
+func (s Roles) MarshalText() ([]byte, error) {
+	if slices.Equal(s, every()) {
+		return []byte(allRoles), nil
+	}
+	var b bytes.Buffer
+	for i, r := range s {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(string(r))
+	}
+	return b.Bytes(), nil
+}
+
+// UnmarshalText reads "all" or a comma-separated list.
+func (s *Roles) UnmarshalText(text []byte) error {
+	names := split(string(text))
+	if len(names) == 0 {
+		return fmt.Errorf("want %s or a list of %s", allRoles, join(every()))
+	}
+	set := Roles{}
+	for _, n := range names {
+		switch r := Role(n); {
+		case n == allRoles && len(names) == 1:
+			set = every()
+		case every().Has(r):
+			set = append(set, r)
+		default:
+			return fmt.Errorf("%q is not a role: want %s or a list of %s", n, allRoles, join(every()))
+		}
+	}
+	*s = slices.DeleteFunc(every(), func(r Role) bool { return !set.Has(r) })
+	return nil
+}
+
+func join(s Roles) string {
+	names := make([]string, len(s))
+	for i, r := range s {
+		names[i] = string(r)
+	}
+	return strings.Join(names, ", ")
+}
+
+// CIDRs is a list of networks.
+type CIDRs []netip.Prefix
+
+// MarshalText writes what UnmarshalText reads.
+func (c CIDRs) MarshalText() ([]byte, error) {
+	var b []byte
+	for i, p := range c {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.AppendTo(b)
+	}
+	return b, nil
+}
+
+// UnmarshalText reads a comma-separated list of CIDRs; an address alone is a
+// network of one.
+func (c *CIDRs) UnmarshalText(text []byte) error {
+	var list CIDRs
+	for _, s := range split(string(text)) {
+		p, err := netip.ParsePrefix(s)
+		if a, aerr := netip.ParseAddr(s); aerr == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			return fmt.Errorf("%q is neither a CIDR nor an address", s)
+		}
+		list = append(list, p.Masked())
+	}
+	*c = list
+	return nil
+}
+
+// URL is a base URL that paths are appended to; it never ends in a slash.
+type URL string
+
+// UnmarshalText takes any text: Validate has the rule.
+func (u *URL) UnmarshalText(text []byte) error {
+	*u = URL(strings.TrimRight(string(text), "/"))
+	return nil
+}
+
+// split cuts s at commas and drops blanks around the pieces and empty pieces.
+func split(s string) []string {
+	list := strings.Split(s, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
+}
