@@ -105,14 +105,14 @@ func forbidden(s source) []finding {
 			switch n := n.(type) {
 			case *ast.CallExpr:
 				switch name := callee(n); {
-				case name == "panic" && !main && !s.test && !s.generated && !rethrow(n, fn) && mayPanic[funcName(s, fn)] == "":
+				case name == "panic" && !main && !s.test && !s.generated && !passedOn(n, fn) && mayPanic[funcName(s, fn)] == "":
 					add(n, "panic: return an error, or give the reason in mayPanic")
 				case (name == "os.Exit" || strings.HasPrefix(name, "log.Fatal") || strings.HasPrefix(name, "log.Panic")) && !main:
 					add(n, name+" outside main")
 				}
 			case *ast.StructType:
 				for _, f := range n.Fields.List {
-					if sel, ok := f.Type.(*ast.SelectorExpr); ok && qualified(sel) == "context.Context" {
+					if sel, ok := f.Type.(*ast.SelectorExpr); ok && !s.test && qualified(sel) == "context.Context" {
 						add(f, "a context in a struct: pass it as the first parameter")
 					}
 				}
@@ -137,6 +137,7 @@ func TestForbiddenFinds(t *testing.T) {
 		"panic in a variable":        {"a", `var f = func() { panic("x") }`, false, 1},
 		"panic in main":              {"main", `func f() { panic("x") }`, false, 0},
 		"a panic passed on":          {"a", `func f() { if p := recover(); p != nil { panic(p) } }`, false, 0},
+		"a broken connection":        {"a", `func f() { panic(http.ErrAbortHandler) }`, false, 0},
 		"panic beside recover":       {"a", `func f() { recover(); panic("x") }`, false, 1},
 		"panic in a test":            {"a", `func f() { panic("x") }`, true, 0},
 		"exit":                       {"a", `func f() { os.Exit(1) }`, false, 1},
@@ -157,10 +158,17 @@ func TestForbiddenFinds(t *testing.T) {
 	}
 }
 
-// rethrow reports whether call, inside fn, panics with a variable while fn recovers:
-// it passes on what it caught.
-func rethrow(call *ast.CallExpr, fn *ast.FuncDecl) bool {
-	if _, ok := call.Args[0].(*ast.Ident); !ok || fn == nil {
+// passedOn reports whether call, inside fn, panics with a variable while fn recovers
+// (it passes on what it caught), or breaks a connection the way net/http wants it.
+func passedOn(call *ast.CallExpr, fn *ast.FuncDecl) bool {
+	switch arg := call.Args[0].(type) {
+	case *ast.SelectorExpr:
+		return qualified(arg) == "http.ErrAbortHandler"
+	case *ast.Ident:
+	default:
+		return false
+	}
+	if fn == nil {
 		return false
 	}
 	recovers := false
