@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/live"
+)
+
+// maxEvents is how many events of a session are kept (low-latency.md 9.5).
+const maxEvents = 500
+
+// stateChange is the type of the events that CloseAbandoned records (low-latency.md 9.2).
+const stateChange = "IVS Stream State Change"
+
+const (
+	lastEvent   = `SELECT coalesce(max(n), 0) FROM stream_event WHERE session = $1`
+	insertEvent = `INSERT INTO stream_event (session, n, name, type, code, time_ms) VALUES ($1, $2, $3, $4, $5, $6)`
+	trimEvents  = `DELETE FROM stream_event WHERE session = $1 AND n <= $2`
+	listEvents  = `SELECT name, type, code, time_ms FROM stream_event WHERE session = $1 ORDER BY n DESC`
+
+	// $1 is the present, $2 the last id of the batch before, $3 the size of a batch.
+	abandonedSessions = `SELECT ` + sessionColumns + `
+FROM stream_session s LEFT JOIN lease l ON l.channel = s.channel
+WHERE s.ended_ms = 0 AND (l.channel IS NULL OR l.generation <> s.generation OR l.expires_ms <= $1) AND s.id > $2
+ORDER BY s.id LIMIT $3`
+
+	// fenceLease moves a lease on that nobody holds.
+	fenceLease = `
+UPDATE lease SET node = '', origin = '', expires_ms = 0, generation = generation + 1
+WHERE channel = $1 AND generation = $2 AND expires_ms <= $3`
+)
+
+// AppendEvent adds e to the history of the session, which may have ended. Beyond 500
+// the oldest go.
+func (s *Store) AppendEvent(ctx context.Context, id string, generation int64, e live.Event) error {
+	return s.inSession(ctx, "append event to", id, generation, func(t *Tx, _ live.Session) error {
+		return t.appendEvent(ctx, id, e)
+	})
+}
+
+func (t *Tx) appendEvent(ctx context.Context, id string, e live.Event) error {
+	var n int64
+	if err := t.q.QueryRowContext(ctx, lastEvent, id).Scan(&n); err != nil {
+		return err
+	}
+	n++
+	if _, err := t.exec(ctx, insertEvent, id, n, e.Name, e.Type, e.Code, millis(e.Time)); err != nil {
+		return err
+	}
+	if n <= maxEvents {
+		return nil
+	}
+	_, err := t.exec(ctx, trimEvents, id, n-maxEvents)
+	return err
+}
+
+// Events returns the events of a session, the last one appended first.
+func (s *Store) Events(ctx context.Context, id string) ([]live.Event, error) {
+	if !storable(id) {
+		return nil, nil
+	}
+	all, err := collect(ctx, s.q, func(scan func(...any) error) (live.Event, error) {
+		var (
+			e  live.Event
+			ms int64
+		)
+		err := scan(&e.Name, &e.Type, &e.Code, &ms)
+		e.Time = fromMillis(ms)
+		return e, err
+	}, listEvents, id)
+	if err != nil {
+		return nil, fmt.Errorf("store: events of %s: %w", id, err)
+	}
+	return all, nil
+}
+
+// abandonedBatch is how many sessions CloseAbandoned reads at a time.
+const abandonedBatch = 100
+
+// CloseAbandoned ends the sessions whose owner is gone: those under a lease that has
+// expired, was released, is held under a newer generation or does not exist. It notes
+// "Session Ended" and, when the stream had started, "Stream End", and returns how many
+// it ended. An expired lease moves on to a new generation, so that an owner which was
+// only slow learns from its next renewal or write that its session is over.
+func (s *Store) CloseAbandoned(ctx context.Context, now time.Time) (int64, error) {
+	var closed int64
+	last := ""
+	for {
+		batch, err := collect(ctx, s.q, scanSession, abandonedSessions, millis(now), last, abandonedBatch)
+		if err != nil {
+			return closed, fmt.Errorf("store: abandoned sessions: %w", err)
+		}
+		for _, x := range batch {
+			ended, err := s.closeAbandoned(ctx, x, now)
+			if err != nil {
+				return closed, fmt.Errorf("store: close abandoned session %s: %w", x.ID, err)
+			}
+			if ended {
+				closed++
+			}
+			last = x.ID
+		}
+		if len(batch) < abandonedBatch {
+			return closed, nil
+		}
+	}
+}
+
+// closeAbandoned ends x unless its lease was renewed, or it was ended, since it was read.
+func (s *Store) closeAbandoned(ctx context.Context, x live.Session, now time.Time) (ended bool, err error) {
+	err = s.Tx(ctx, func(t *Tx) error {
+		ended = false
+		fenced, err := t.exec(ctx, fenceLease, x.Channel.String(), x.Generation, millis(now))
+		if err != nil {
+			return err
+		}
+		if fenced == 0 {
+			l, err := t.lease(ctx, x.Channel.String())
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if err == nil && l.Generation == x.Generation {
+				return nil
+			}
+		}
+		n, err := t.exec(ctx, endSession, x.ID, millis(now))
+		if err != nil || n == 0 {
+			return err
+		}
+		ended = true
+		if x, err = t.session(ctx, x.ID); err != nil { // it may have started since
+			return err
+		}
+		if err := t.appendEvent(ctx, x.ID, live.Event{Name: "Session Ended", Type: stateChange, Time: now}); err != nil {
+			return err
+		}
+		if x.Started.IsZero() {
+			return nil
+		}
+		return t.appendEvent(ctx, x.ID, live.Event{Name: "Stream End", Type: stateChange, Time: now})
+	})
+	return ended && err == nil, err
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sluice-live/sluice/internal/live"
+)
+
+// A Query selects rows, in the order of their ids (bytewise). Set fields are joined
+// by "and". It must say one of
+//
+//   - Service and Type, and for an indexed page also Account and Region;
+//   - Parent, and for an indexed page also Type;
+//   - LinkRel and LinkTo, and for an indexed page also the four above.
+type Query struct {
+	Service, Type   string
+	Account, Region string
+	Parent          live.ARN
+	Name            *string // exact; nil for any
+	LinkRel, LinkTo string  // rows with a link LinkRel to the ARN LinkTo
+	After           string  // keyset: id of the last row of the page before; "" for the first page
+	Limit           int     // rows; 0 means 100, and 1000 is the most
+}
+
+// A selection is the part of a SELECT from FROM on, without order and limit.
+type selection struct {
+	from  string
+	where []string
+	args  []any
+	id    string // column that orders it
+	none  bool   // nothing can match
+}
+
+func (s *selection) and(column, op string, value any) {
+	s.args = append(s.args, value)
+	s.where = append(s.where, fmt.Sprintf("%s %s $%d", column, op, len(s.args)))
+}
+
+// selection says which rows q asks for, such that an index finds them.
+func (q Query) selection() (*selection, error) {
+	s, scope := &selection{from: "resource r", id: "r.id"}, "r."
+	if q.Name != nil && !storable(*q.Name) || !storable(q.LinkTo, q.LinkRel, q.After) {
+		s.none = true
+	}
+	switch {
+	case (q.LinkRel == "") != (q.LinkTo == ""):
+		return nil, errors.New("store: a query by link needs LinkRel and LinkTo")
+	case q.LinkTo != "":
+		// CROSS JOIN makes SQLite, which keeps no statistics, start from the link.
+		s.from, s.id, scope = "link l CROSS JOIN resource r", "l.id", "l."
+		s.where = append(s.where, "r.arn = l.source")
+		s.and("l.target", "=", q.LinkTo)
+		s.and("l.relation", "=", q.LinkRel)
+	case q.Parent == (live.ARN{}) && (q.Service == "" || q.Type == ""):
+		return nil, errors.New("store: a query needs Service and Type, or Parent, or LinkRel and LinkTo")
+	}
+	if q.Parent != (live.ARN{}) {
+		// A child has its parent's service, account and region, so these need no
+		// condition, and SQLite is not led to the index over them.
+		s.and("r.parent", "=", q.Parent.String())
+		for _, f := range [][2]string{{q.Service, q.Parent.Service}, {q.Account, q.Parent.Account}, {q.Region, q.Parent.Region}} {
+			if f[0] != "" && f[0] != f[1] {
+				s.none = true
+			}
+		}
+	} else {
+		s.equal(scope+"service", q.Service)
+		s.equal(scope+"account", q.Account)
+		s.equal(scope+"region", q.Region)
+	}
+	s.equal(scope+"type", q.Type)
+	if q.Name != nil {
+		s.and("r.name", "=", *q.Name)
+	}
+	return s, nil
+}
+
+func (s *selection) equal(column, value string) {
+	if value != "" {
+		s.and(column, "=", value)
+	}
+}
+
+// list is the statement that reads the page q asks for.
+func (q Query) list() (*selection, string, error) {
+	s, err := q.selection()
+	if err != nil {
+		return nil, "", err
+	}
+	if q.After != "" {
+		s.and(s.id, ">", q.After)
+	}
+	s.args = append(s.args, limit(q.Limit))
+	return s, fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d",
+		rowColumns, s.from, strings.Join(s.where, " AND "), s.id, len(s.args)), nil
+}
+
+// count is the statement that counts what q selects on all its pages.
+func (q Query) count() (*selection, string, error) {
+	s, err := q.selection()
+	if err != nil {
+		return nil, "", err
+	}
+	return s, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", s.from, strings.Join(s.where, " AND ")), nil
+}
