@@ -25,6 +25,10 @@ var wire = map[live.Kind][]string{
 	live.Unsupported: {"ValidationException"}, // ingest only; here for completeness
 }
 
+// ErrorName is the exception that says k best: the code of an error inside a batch,
+// where no operation's list applies.
+func ErrorName(k live.Kind) string { return wire[k][0] }
+
 // common has the errors of the front end, which any operation may answer though no
 // model lists them, and their statuses (low-latency.md 1.2; chat.md 1.7). The names
 // that AWS documents only for signatures are from its SigV4 troubleshooting pages.
