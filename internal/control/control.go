@@ -1,0 +1,155 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/ivsapi"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/restjson"
+	"github.com/sluice-live/sluice/internal/roster"
+	"github.com/sluice-live/sluice/internal/store"
+)
+
+// Config is what an operator decides about the control plane.
+type Config struct {
+	PublicURL string // base of every URL handed out; "" derives it from the request
+	// Playback is the path of a channel's playback URL.
+	Playback func(channel live.ARN) string
+}
+
+// Control implements the operations.
+type Control struct {
+	cfg    Config
+	store  *store.Store
+	roster *roster.Roster
+	pages  pager
+	now    func() time.Time
+}
+
+// New returns a Control over st. secret signs page tokens and is the same on every node.
+func New(st *store.Store, ro *roster.Roster, secret []byte, c Config) *Control {
+	return &Control{cfg: c, store: st, roster: ro, pages: pager{secret}, now: time.Now}
+}
+
+// base is scheme://host of the URLs this caller gets.
+func (c *Control) base(caller restjson.Caller) string {
+	if c.cfg.PublicURL != "" {
+		return c.cfg.PublicURL
+	}
+	return caller.Base
+}
+
+// host is the bare host name of base: the form of an ingest endpoint, to which the
+// user adds scheme, port and path (low-latency.md 1.3).
+func host(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	h := u.Hostname()
+	if net.ParseIP(h) != nil && len(h) > 0 && h[0] != '[' && net.ParseIP(h).To4() == nil {
+		return "[" + h + "]"
+	}
+	return h
+}
+
+// owned parses an ARN that must name a resource of the given type in the caller's
+// account and the request's region. A foreign one is not found, as if it never was.
+func owned(caller restjson.Caller, arn, typ string) (live.ARN, error) {
+	a, err := live.ParseARN(arn)
+	if err != nil {
+		return live.ARN{}, err
+	}
+	if err := a.Want(live.ServiceIVS, typ); err != nil {
+		return live.ARN{}, err
+	}
+	if a.Account != caller.Account || a.Region != caller.Region {
+		return live.ARN{}, missing(a)
+	}
+	return a, nil
+}
+
+func missing(a live.ARN) error {
+	return live.Errorf(live.NotFound, "Resource: %s not found", a)
+}
+
+// get reads a row, turning "no row" into the caller's error.
+func get(ctx context.Context, r store.Reader, a live.ARN) (store.Row, error) {
+	row, err := r.Get(ctx, a)
+	if errors.Is(err, store.ErrNotFound) {
+		return row, missing(a)
+	}
+	if err != nil {
+		return row, fmt.Errorf("control: %w", err)
+	}
+	return row, nil
+}
+
+// Holding a channel for a write.
+const (
+	holdTTL  = 10 * time.Second // a node that dies in between blocks the channel no longer
+	holdWait = 2 * time.Second  // how long to wait for another write to the same channel
+)
+
+// errLive refuses a change to a channel that an encoder holds (low-latency.md 1.5).
+var errLive = live.Errorf(live.Conflict, "the channel is live: stop the stream first")
+
+// hold runs do with the channel's lease held, so that nobody can go live meanwhile.
+func (c *Control) hold(ctx context.Context, channel live.ARN, do func() error) error {
+	deadline := c.now().Add(holdWait)
+	for {
+		lease, err := c.store.Acquire(ctx, channel.String(), holdName, "", c.now(), holdTTL)
+		if err == nil {
+			err = do()
+			if rerr := c.store.Release(context.WithoutCancel(ctx), lease); rerr != nil {
+				err = errors.Join(err, fmt.Errorf("control: %w", rerr))
+			}
+			return err
+		}
+		if !errors.Is(err, store.ErrHeld) {
+			return fmt.Errorf("control: %w", err)
+		}
+		l, err := c.store.LeaseOf(ctx, channel.String(), c.now())
+		if err == nil && l.Node != holdName || c.now().After(deadline) {
+			return errLive
+		}
+		select { // another call is writing; it takes milliseconds
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// holdName is the holder of a lease that protects a write rather than a stream. It is
+// no node's name: a node's name has no colon.
+const holdName = "control:write"
+
+// IVS is every operation of the ivs service that has its behaviour; the others answer
+// UnknownOperationException (docs/compatibility.md lists them).
+func (c *Control) IVS() ivsapi.Operations {
+	return ivsapi.Operations{
+		BatchGetChannel:     c.BatchGetChannel,
+		BatchGetStreamKey:   c.BatchGetStreamKey,
+		CreateChannel:       c.CreateChannel,
+		CreateStreamKey:     c.CreateStreamKey,
+		DeleteChannel:       c.DeleteChannel,
+		DeleteStreamKey:     c.DeleteStreamKey,
+		GetChannel:          c.GetChannel,
+		GetStream:           c.GetStream,
+		GetStreamKey:        c.GetStreamKey,
+		ListChannels:        c.ListChannels,
+		ListStreamKeys:      c.ListStreamKeys,
+		ListStreams:         c.ListStreams,
+		ListTagsForResource: c.ListTagsForResource,
+		StopStream:          c.StopStream,
+		TagResource:         c.TagResource,
+		UntagResource:       c.UntagResource,
+		UpdateChannel:       c.UpdateChannel,
+	}
+}

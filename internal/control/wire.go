@@ -1,0 +1,53 @@
+package control
+
+import (
+	"github.com/sluice-live/sluice/internal/ivsapi"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/restjson"
+)
+
+func (c *Control) playbackURL(caller restjson.Caller, channel live.ARN) string {
+	return c.base(caller) + c.cfg.Playback(channel)
+}
+
+// wireChannel is a channel as the API shows it to this caller.
+func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.Channel {
+	endpoint := host(c.base(caller))
+	srt := &ivsapi.Srt{Endpoint: new(endpoint)}
+	if !ch.InsecureIngest {
+		srt.Passphrase = new(restjson.Secret(ch.SRTPassphrase))
+	}
+	mt := live.Multitrack{Policy: "ALLOW", MaximumResolution: "FULL_HD"} // what IVS echoes of a channel that never set it
+	if ch.Multitrack != nil {
+		mt = *ch.Multitrack
+	}
+	return &ivsapi.Channel{
+		Arn: new(ch.ARN.String()), Name: new(ch.Name), LatencyMode: new(ch.LatencyMode), Type: new(ch.Type),
+		Preset: new(ch.Preset), ContainerFormat: new(ch.ContainerFormat),
+		Authorized: new(ch.Authorized), InsecureIngest: new(ch.InsecureIngest),
+		RecordingConfigurationArn:    new(ch.RecordingConfiguration),
+		PlaybackRestrictionPolicyArn: new(ch.PlaybackRestrictionPolicy),
+		AdConfigurationArn:           new(ch.AdConfiguration),
+		IngestEndpoint:               new(endpoint), PlaybackUrl: new(c.playbackURL(caller, ch.ARN)), Srt: srt,
+		MultitrackInputConfiguration: &ivsapi.MultitrackInputConfiguration{
+			Enabled: new(mt.Enabled), Policy: new(mt.Policy), MaximumResolution: new(mt.MaximumResolution),
+		},
+		Tags: tagsOf(ch.Tags),
+	}
+}
+
+func wireSummary(ch live.Channel) ivsapi.ChannelSummary {
+	return ivsapi.ChannelSummary{
+		Arn: new(ch.ARN.String()), Name: new(ch.Name), LatencyMode: new(ch.LatencyMode), Type: new(ch.Type),
+		Preset: new(ch.Preset), Authorized: new(ch.Authorized), InsecureIngest: new(ch.InsecureIngest),
+		RecordingConfigurationArn:    new(ch.RecordingConfiguration),
+		PlaybackRestrictionPolicyArn: new(ch.PlaybackRestrictionPolicy),
+		AdConfigurationArn:           new(ch.AdConfiguration), Tags: tagsOf(ch.Tags),
+	}
+}
+
+func wireKey(k live.StreamKey) *ivsapi.StreamKey {
+	return &ivsapi.StreamKey{
+		Arn: new(k.ARN.String()), ChannelArn: new(k.Channel.String()), Value: new(restjson.Secret(k.Value)), Tags: tagsOf(k.Tags),
+	}
+}
