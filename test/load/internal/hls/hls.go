@@ -7,6 +7,7 @@ package hls
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"time"
 )
@@ -207,7 +208,7 @@ func seconds(b []byte) time.Duration {
 	if err != nil || !(s > 0 && s < 86400) {
 		return 0
 	}
-	return time.Duration(s * float64(time.Second))
+	return time.Duration(math.Round(s * float64(time.Second)))
 }
 
 // Variant is one EXT-X-STREAM-INF.

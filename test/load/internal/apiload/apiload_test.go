@@ -1,0 +1,122 @@
+package apiload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sluice-live/sluice/test/load/internal/loopback"
+)
+
+// api is a control plane that makes channels and counts what it is asked.
+type api struct {
+	creates, gets, lists atomic.Int64
+	throttle             bool
+	closing              bool // close the connection after each answer
+}
+
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential=AK/") {
+		http.Error(w, "unsigned", http.StatusForbidden)
+		return
+	}
+	if a.closing {
+		w.Header().Set("Connection", "close")
+	}
+	switch r.URL.Path {
+	case "/CreateChannel":
+		fmt.Fprintf(w, `{"channel":{"arn":"arn:aws:ivs:us-west-2:1:channel/%d"},"streamKey":{"arn":"x"}}`, a.creates.Add(1))
+	case "/GetChannel":
+		a.gets.Add(1)
+		if a.throttle {
+			http.Error(w, "slow down", http.StatusTooManyRequests)
+			return
+		}
+		w.Write(body)
+	case "/ListChannels":
+		a.lists.Add(1)
+		w.Write([]byte(`{"channels":[]}`))
+	}
+}
+
+func config(t *testing.T, h http.Handler) Config {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	t.Setenv("SK_FOR_TEST", "secret")
+	return Config{
+		URL: srv.URL, Ops: "create,get,list,mix", Conns: 3, Duration: 100 * time.Millisecond, Prefill: 5,
+		MaxCreate: 20, Page: 10, Region: "us-west-2", AccessKey: "AK", SecretEnv: "SK_FOR_TEST",
+	}
+}
+
+func TestEveryPhaseRuns(t *testing.T) {
+	for name, a := range map[string]*api{"keep-alive": {}, "a connection for each request": {closing: true}} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Run(t.Context(), config(t, a))
+			if err != nil || len(r.Phases) != 4 {
+				t.Fatalf("result %+v, %v", r, err)
+			}
+			for _, p := range r.Phases {
+				if p.N == 0 || p.Errors != 0 || p.Latency.N != uint64(p.N) || p.PerS <= 0 {
+					t.Errorf("phase %+v", p)
+				}
+			}
+			if n := r.Phases[0].N; n < 20 || n > 22 { // a request in flight on each connection
+				t.Errorf("%d channels made, want about the most allowed, 20", n)
+			}
+			if a.creates.Load() == 0 || a.gets.Load() == 0 || a.lists.Load() == 0 {
+				t.Error("an operation was never asked for")
+			}
+		})
+	}
+}
+
+func TestThrottlingIsNotAnError(t *testing.T) {
+	c := config(t, &api{throttle: true})
+	c.Ops = "get"
+	r, err := Run(t.Context(), c)
+	if err != nil || r.Phases[0].Throttled == 0 || r.Phases[0].Errors != 0 || r.Phases[0].N != 0 {
+		t.Errorf("result %+v, %v", r, err)
+	}
+}
+
+func TestRunFails(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		want   error // nil: any
+	}{
+		"a wrong key":      {func(c *Config) { c.AccessKey = "other" }, nil},
+		"no secret":        {func(c *Config) { c.SecretEnv = "SK_UNSET" }, nil},
+		"an unknown phase": {func(c *Config) { c.Ops = "drop" }, nil},
+		"nothing to get":   {func(c *Config) { c.Ops, c.Prefill = "get", 0 }, nil},
+		"another machine":  {func(c *Config) { c.URL = "http://192.0.2.1:80" }, loopback.ErrRefused},
+		"nobody listens":   {func(c *Config) { c.URL = "http://127.0.0.1:1" }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(t, &api{})
+			tt.change(&c)
+			if _, err := Run(t.Context(), c); err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+				t.Errorf("Run = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCancelEndsAPhase(t *testing.T) {
+	c := config(t, &api{})
+	c.Duration, c.Ops = time.Hour, "get"
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if r, err := Run(ctx, c); err != nil || r.Phases[0].N == 0 {
+		t.Errorf("result %+v, %v", r, err)
+	}
+}
