@@ -83,6 +83,7 @@ export class View {
     });
 
     this.controls();
+    this.draw(player.stats());
     setInterval(() => this.draw(player.stats()), 500);
   }
 
@@ -135,13 +136,14 @@ export class View {
     this.cell('Rendition', r?.name ?? none);
     this.cell('Picture', r ? size(r.width, r.height, r.frameRate) : none);
     this.cell('Bit rate', bitRate(r?.bitRate ?? null));
-    this.cell('Codecs', r?.codecs || none);
-    this.cell('Delivery', [s.playlist, s.container].filter(Boolean).join(' · ') || none);
+    this.cell('Codecs', r?.codecs.replaceAll(',', ', ') || none);
+    this.cell('Playlist', s.playlist || none);
+    this.cell('Container', s.container || none);
     this.cell('Part target', s.partTarget === null ? none : seconds(s.partTarget, 3));
     this.cell('Target latency', seconds(s.targetLatency));
     this.cell('Since program date', seconds(s.sinceProgramDate));
     this.cell('Buffer', live ? seconds(s.buffer) : none);
-    this.cell('Playback rate', live ? `${s.playbackRate.toFixed(2)}×` : none);
+    this.cell('Playback rate', live && !this.video.paused ? `${s.playbackRate.toFixed(2)}×` : none);
     this.cell('Bandwidth', bitRate(live ? s.bandwidth : null));
     this.cell('Dropped frames', `${s.droppedFrames} of ${s.decodedFrames}`, s.droppedFrames > s.decodedFrames / 100);
     this.cell('Stalls', s.stalls ? `${s.stalls} (${(s.stalledMs / 1000).toFixed(1)} s)` : '0', s.stalls > 0);
