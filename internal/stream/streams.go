@@ -1,0 +1,255 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-live/sluice/internal/ingest"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/roster"
+	"github.com/sluice-live/sluice/internal/store"
+)
+
+// Config is what a node tells its streams.
+type Config struct {
+	Node     string          // name of this node; holds the leases
+	Origin   string          // base URL where other nodes reach this node's media; may be ""
+	LeaseTTL time.Duration   // how long a silent owner keeps a channel; 0 means 10s
+	Linger   time.Duration   // how long an ended stream's playlist stays; 0 means 60s
+	Packager packager.Config // parts and window; the container is the channel's
+	Max      int             // streams at once on this node; 0 means 10000
+}
+
+// records is what a stream needs of package store: keys, channels, leases, history.
+type records interface {
+	ByLookup(ctx context.Context, service, typ, lookup string) (store.Row, error)
+	Get(ctx context.Context, arn live.ARN) (store.Row, error)
+	Acquire(ctx context.Context, channel, node, origin string, now time.Time, ttl time.Duration) (store.Lease, error)
+	Renew(ctx context.Context, l store.Lease, now time.Time, ttl time.Duration) (store.Lease, error)
+	Release(ctx context.Context, l store.Lease) error
+	CreateSession(ctx context.Context, s live.Session) error
+	UpdateSession(ctx context.Context, s live.Session) error
+	EndSession(ctx context.Context, id string, generation int64, ended time.Time) error
+	AppendEvent(ctx context.Context, id string, generation int64, e live.Event) error
+}
+
+// Streams is every stream of this node. It implements ingest.Handler.
+type Streams struct {
+	log     *slog.Logger
+	cfg     Config
+	store   records
+	roster  *roster.Roster
+	metrics *metrics
+	running sync.WaitGroup // one for each Stream.run
+	quit    chan struct{}  // closed when the node drains: every stream ends
+
+	mu      sync.RWMutex         // guards the fields below
+	closing bool                 // quit is closed: nobody may publish
+	channel map[live.ARN]*Stream // not yet finished, by channel; at most cfg.Max
+	id      map[string]*Stream   // the same, and those that finished less than cfg.Linger ago
+}
+
+// New returns Streams that has started nothing.
+func New(log *slog.Logger, st records, ro *roster.Roster, reg prometheus.Registerer, c Config) *Streams {
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 10 * time.Second
+	}
+	if c.Linger == 0 {
+		c.Linger = time.Minute
+	}
+	if c.Max == 0 {
+		c.Max = 10000
+	}
+	s := &Streams{
+		log: log, cfg: c, store: st, roster: ro,
+		quit: make(chan struct{}), channel: map[live.ARN]*Stream{}, id: map[string]*Stream{},
+	}
+	s.metrics = newMetrics(reg, s)
+	return s
+}
+
+// Run keeps the roster informed until ctx is done. Then it ends every stream (their
+// playlists get an ENDLIST) and returns when the last one has closed its record.
+func (s *Streams) Run(ctx context.Context) error {
+	stop, err := s.roster.OnSync(ctx, s.announceAll)
+	if err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
+	defer stop()
+	tick := time.NewTicker(roster.Interval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			s.announceAll(ctx)
+			s.forget(time.Now())
+		}
+	}
+	s.mu.Lock()
+	s.closing = true
+	close(s.quit)
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+func (s *Streams) announceAll(ctx context.Context) {
+	s.mu.RLock()
+	all := make([]*Stream, 0, len(s.channel))
+	for _, st := range s.channel {
+		all = append(all, st)
+	}
+	s.mu.RUnlock()
+	for _, st := range all {
+		st.announce(ctx)
+	}
+}
+
+// forget drops the streams whose viewers have had time to read the final playlist.
+func (s *Streams) forget(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, st := range s.id {
+		if at, ok := st.finishedAt(); ok && now.Sub(at) > s.cfg.Linger {
+			delete(s.id, id)
+		}
+	}
+}
+
+// Stream returns the stream with that id if this node owns it, or did until a moment ago.
+func (s *Streams) Stream(id string) (*Stream, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st, ok := s.id[id]
+	return st, ok
+}
+
+// Live returns the channel's stream if this node owns it and viewers can play it.
+func (s *Streams) Live(channel live.ARN) (*Stream, bool) {
+	s.mu.RLock()
+	st, ok := s.channel[channel]
+	s.mu.RUnlock()
+	return st, ok && st.live()
+}
+
+// Publish admits an encoder: the key must exist, the channel must allow the
+// transport, and nobody else may hold the channel.
+func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session, error) {
+	ch, err := s.authenticate(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	st := newStream(s, ch, r)
+	if err := s.reserve(ctx, st); err != nil {
+		return nil, err
+	}
+	// From here the stream must end by itself even when the encoder is already gone.
+	if err := st.open(context.WithoutCancel(ctx)); err != nil {
+		s.release(st)
+		return nil, err
+	}
+	s.running.Go(func() {
+		defer s.release(st)
+		st.run(context.WithoutCancel(ctx))
+	})
+	return st, nil
+}
+
+// errKey is the one answer to every key that is not good here: an encoder learns
+// nothing about other people's channels.
+var errKey = live.Errorf(live.Denied, "the stream key is not valid")
+
+// maxKey is longer than any key that exists, in bytes.
+const maxKey = 512
+
+func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Channel, error) {
+	if !strings.HasPrefix(r.Key, "sk_") || len(r.Key) > maxKey {
+		return live.Channel{}, errKey
+	}
+	key, err := s.store.ByLookup(ctx, live.ServiceIVS, live.TypeStreamKey, live.StreamKeyLookup(r.Key))
+	if errors.Is(err, store.ErrNotFound) {
+		return live.Channel{}, errKey
+	} else if err != nil {
+		return live.Channel{}, unavailable(err)
+	}
+	ch, err := s.loadChannel(ctx, key.Parent)
+	if err != nil {
+		return live.Channel{}, err
+	}
+	if !r.Protocol.Secure() && !ch.InsecureIngest {
+		return live.Channel{}, live.Errorf(live.Denied, "the channel does not allow %s: use RTMPS, or set insecureIngest", r.Protocol)
+	}
+	return ch, nil
+}
+
+func (s *Streams) loadChannel(ctx context.Context, arn live.ARN) (live.Channel, error) {
+	row, err := s.store.Get(ctx, arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return live.Channel{}, errKey
+	} else if err != nil {
+		return live.Channel{}, unavailable(err)
+	}
+	return store.ChannelOf(row)
+}
+
+func unavailable(err error) error {
+	return &live.Error{Kind: live.Unavailable, Detail: "ingest is temporarily unavailable", Err: err}
+}
+
+// errBusy refuses a second encoder (low-latency.md 3.2).
+var errBusy = live.Errorf(live.Conflict, "the channel is already live")
+
+// settle is how long a new encoder waits for the former session of its channel to be
+// closed: an encoder that was just stopped often reconnects at once.
+const settle = 5 * time.Second
+
+// reserve makes st the only stream of its channel on this node.
+func (s *Streams) reserve(ctx context.Context, st *Stream) error {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		former, busy := s.channel[st.channel.ARN]
+		switch {
+		case s.closing:
+			s.mu.Unlock()
+			return live.Errorf(live.Unavailable, "the server is shutting down")
+		case busy:
+			s.mu.Unlock()
+		case len(s.channel) >= s.cfg.Max:
+			s.mu.Unlock()
+			return live.Errorf(live.Unavailable, "this server takes no more than %d streams", s.cfg.Max)
+		default:
+			s.channel[st.channel.ARN], s.id[st.id] = st, st
+			s.mu.Unlock()
+			return nil
+		}
+		if !former.ended() {
+			return errBusy
+		}
+		select {
+		case <-former.finished:
+		case <-ctx.Done():
+			return errBusy
+		}
+	}
+}
+
+// release takes st off the channel; its id stays for late viewers unless it never ran.
+func (s *Streams) release(st *Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.channel, st.channel.ARN)
+	if _, ran := st.finishedAt(); !ran {
+		delete(s.id, st.id)
+	}
+}
