@@ -1,0 +1,185 @@
+// Package origin serves over HTTP what the streams of this node hold: the
+// multivariant playlist at a channel's playback URL, media playlists with blocking
+// reload, segments, parts and initialization sections. It renders nothing and keeps
+// nothing: every viewer gets the same shared bytes.
+//
+// Paths (see docs/adr/0004):
+//
+//	[/<anything>live-video.net]/api/video/v1/<region>.<account>.channel.<id>.m3u8
+//	/v1/live/<stream id>/<rendition>/index.m3u8
+//	/v1/live/<stream id>/<rendition>/<file named by that playlist>
+package origin
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/httpserver"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/stream"
+)
+
+// LivePrefix is where the media of streams lives.
+const LivePrefix = "/v1/live/"
+
+const apiPrefix = "/api/video/v1/"
+
+// streams is what origin serves from.
+type streams interface {
+	Stream(id string) (*stream.Stream, bool)
+	Live(channel live.ARN) (*stream.Stream, bool)
+}
+
+// elsewhere finds the channels of other nodes.
+type elsewhere interface {
+	Get(channel live.ARN) (live.State, bool)
+}
+
+// Origin is the handler of playback.
+type Origin struct {
+	log     *slog.Logger
+	streams streams
+	roster  elsewhere
+	metrics *metrics
+	wait    time.Duration // how long a request may be parked
+}
+
+// IsPlayback reports whether path belongs to Origin.
+func IsPlayback(path string) bool {
+	return strings.HasPrefix(path, LivePrefix) || playbackFile(path) != ""
+}
+
+// playbackFile returns the file name of a playback URL's path, with or without a
+// leading segment that ends in live-video.net; "" if path is none.
+func playbackFile(path string) string {
+	before, file, ok := strings.Cut(path, apiPrefix)
+	if !ok || strings.Contains(file, "/") {
+		return ""
+	}
+	if before != "" && (strings.Count(before, "/") != 1 || !strings.HasSuffix(before, "live-video.net")) {
+		return ""
+	}
+	return file
+}
+
+// channelOf reads <region>.<account>.channel.<id>.m3u8.
+func channelOf(file string) (live.ARN, bool) {
+	name, ok := strings.CutSuffix(file, ".m3u8")
+	p := strings.Split(name, ".")
+	if !ok || len(p) != 4 || p[2] != "channel" {
+		return live.ARN{}, false
+	}
+	a, err := live.ParseARN("arn:aws:ivs:" + p[0] + ":" + p[1] + ":channel/" + p[3])
+	return a, err == nil
+}
+
+// PlaybackPath is the path of a channel's playback URL. With ivs, it carries the
+// marker by which the IVS player knows that it may use its low-latency mode.
+func PlaybackPath(channel live.ARN, ivs bool) string {
+	p := apiPrefix + channel.Region + "." + channel.Account + ".channel." + channel.ID + ".m3u8"
+	if ivs {
+		return "/live-video.net" + p
+	}
+	return p
+}
+
+// ServeHTTP implements http.Handler for the paths of IsPlayback.
+func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+		h.Set("Access-Control-Allow-Headers", "*")
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		fail(w, r, http.StatusMethodNotAllowed, "method not allowed", "method_not_allowed")
+		return
+	}
+	h.Set("Access-Control-Expose-Headers", "Date, ETag, Content-Length, Content-Range, Age")
+	if rest, ok := strings.CutPrefix(r.URL.Path, LivePrefix); ok {
+		o.media(w, r, rest)
+		return
+	}
+	o.multivariant(w, r, playbackFile(r.URL.Path))
+}
+
+// multivariant answers a channel's playback URL.
+func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file string) {
+	arn, ok := channelOf(file)
+	if !ok {
+		notFound(w, r)
+		return
+	}
+	st, ok := o.streams.Live(arn)
+	if !ok {
+		// Another node may own it. It answers for itself, at an address of its own.
+		if s, ok := o.roster.Get(arn); ok && s.Origin != "" && !strings.HasSuffix(s.Origin, "//"+r.Host) && !o.owns(s) {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Redirect(w, r, s.Origin+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		notFound(w, r)
+		return
+	}
+	if st.Channel().Authorized {
+		// Tokens are checked by nobody yet, so nobody gets in.
+		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
+		return
+	}
+	body, ok := st.Media().Multivariant(LivePrefix + st.ID() + "/")
+	if !ok {
+		notFound(w, r)
+		return
+	}
+	o.metrics.multivariants.Inc()
+	h := w.Header()
+	h.Set("Content-Type", playlistType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+// owns reports whether s is a stream of this node: one that just ended here must not
+// be looked for here again.
+func (o *Origin) owns(s live.State) bool {
+	_, ok := o.streams.Stream(s.Stream)
+	return ok
+}
+
+const playlistType = "application/vnd.apple.mpegurl"
+
+// media answers <stream id>/<rendition>/<file>.
+func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
+	id, rest, _ := strings.Cut(rest, "/")
+	name, file, _ := strings.Cut(rest, "/")
+	st, ok := o.streams.Stream(id)
+	if !ok {
+		notFound(w, r)
+		return
+	}
+	rendition, ok := st.Media().Rendition(name)
+	if !ok {
+		notFound(w, r)
+		return
+	}
+	if st.Channel().Authorized {
+		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
+		return
+	}
+	if file == "index.m3u8" {
+		st.Viewed(httpserver.Client(r).RemoteIP, r.UserAgent())
+		o.playlist(w, r, rendition)
+		return
+	}
+	o.file(w, r, rendition, file)
+}
