@@ -1,0 +1,311 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-live/sluice/internal/bus"
+	"github.com/sluice-live/sluice/internal/cert"
+	"github.com/sluice-live/sluice/internal/config"
+	"github.com/sluice-live/sluice/internal/control"
+	"github.com/sluice-live/sluice/internal/httpserver"
+	"github.com/sluice-live/sluice/internal/ingest/rtmp"
+	"github.com/sluice-live/sluice/internal/lifecycle"
+	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/roster"
+	"github.com/sluice-live/sluice/internal/store"
+	"github.com/sluice-live/sluice/internal/stream"
+)
+
+// node is a process while it is being put together.
+type node struct {
+	cfg    config.Config
+	opts   Options
+	log    *slog.Logger
+	reg    *prometheus.Registry
+	name   string
+	cert   cert.Get
+	health *httpserver.Readiness
+
+	store   *store.Store
+	bus     *bus.Bus
+	admin   store.AccessKey
+	roster  *roster.Roster
+	control *control.Control
+	streams *stream.Streams // nil without the media role
+
+	demoChannel string // id of the demo's channel; "" without demo
+
+	http  *httpserver.Server
+	rtmp  []*rtmp.Server
+	ready Ready
+	up    []lifecycle.Service
+}
+
+// Run is the whole life of a process: it opens what the configuration names, serves
+// until ctx is done, and drains. It returns nil after a clean stop.
+func Run(ctx context.Context, cfg config.Config, o Options) (err error) {
+	n := &node{cfg: cfg, opts: o, log: o.Log, reg: prometheus.NewRegistry(), health: &httpserver.Readiness{Log: o.Log}}
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	unlock, err := lock(filepath.Join(cfg.DataDir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.open(ctx); err != nil {
+		return err
+	}
+	if err := n.wire(ctx); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, n.health.Draining)()
+	return lifecycle.Run(ctx, lifecycle.Config{Budget: cfg.DrainTimeout, Cut: o.Cut, Log: n.log}, n.up...)
+}
+
+// open opens the seams, side by side because each takes its time.
+func (n *node) open(ctx context.Context) error {
+	var (
+		g   errgroup.Group
+		err error
+	)
+	if n.name, err = nodeName(n.cfg); err != nil {
+		return err
+	}
+	g.Go(func() error {
+		var err error
+		if n.store, err = OpenStore(ctx, n.cfg); err != nil {
+			return err
+		}
+		if n.admin, err = adminKey(ctx, n.store, n.cfg, n.opts.AccessKeyID, n.opts.SecretAccessKey); err != nil {
+			return err
+		}
+		// Whatever this node owned before it died is void, and its sessions are over.
+		return n.store.ReleaseNode(ctx, n.name)
+	})
+	g.Go(func() error {
+		var err error
+		n.bus, err = bus.Open(ctx, bus.Config{URL: n.cfg.Bus, Dir: filepath.Join(n.cfg.DataDir, "bus"), Name: n.name, Log: n.log})
+		return err
+	})
+	g.Go(func() error {
+		var err error
+		if n.cfg.TLSCert != "" {
+			n.cert, err = cert.Files(n.log, n.cfg.TLSCert, n.cfg.TLSKey)
+		} else {
+			n.cert, err = cert.Self(n.cfg.DataDir, cert.LocalHosts()...)
+		}
+		return err
+	})
+	return g.Wait()
+}
+
+func (n *node) close() error {
+	if n.bus != nil {
+		n.bus.Close()
+	}
+	if n.store != nil {
+		return n.store.Close()
+	}
+	return nil
+}
+
+// wire builds the parts in dependency order. A listener is bound before anything runs,
+// so that a taken port fails the start and a connection made early waits.
+func (n *node) wire(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			n.unlisten()
+		}
+	}()
+	n.roster = roster.New(n.bus, time.Now)
+	secret, err := n.store.Secret(ctx, "page-tokens")
+	if err != nil {
+		return err
+	}
+	n.control = control.New(n.store, n.roster, secret, control.Config{
+		PublicURL: string(n.cfg.PublicURL), Playback: n.playbackPath,
+	})
+	n.health.Register("store", n.store.Ping)
+	n.health.Register("bus", n.bus.Ready)
+	hc := httpserver.Config{Addr: n.cfg.HTTP, TrustedProxies: n.cfg.TrustedProxies, MaxConns: n.cfg.MaxConnections}
+	scheme := "http"
+	if n.cfg.TLSCert != "" {
+		hc.Certificate, scheme = n.cert, "https"
+	}
+	// Handlers need addresses and listeners need a handler: the listener goes first.
+	var h lateHandler
+	if n.http, err = httpserver.Listen(ctx, n.log, hc, &h); err != nil {
+		return err
+	}
+	n.ready = Ready{
+		HTTP: n.http.Addr().String(), AccessKeyID: n.admin.ID, SecretAccessKey: n.admin.Secret,
+		Account: n.cfg.Account, Region: n.cfg.Region, PID: os.Getpid(),
+		Base: scheme + "://" + reachable(n.http.Addr()), Credentials: filepath.Join(n.cfg.DataDir, credentialsFile),
+	}
+	if n.cfg.Roles.Has(config.Media) {
+		n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
+			Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
+			Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
+		})
+		if err := n.ingest(); err != nil {
+			return err
+		}
+	}
+	if h.Handler, err = n.routes(); err != nil {
+		return err
+	}
+	return n.services(ctx)
+}
+
+// ingest binds the encoders' listeners.
+func (n *node) ingest() error {
+	listen := func(addr string, c rtmp.Config, real *string) error {
+		if addr == "" {
+			return nil
+		}
+		c.Log, c.Metrics, c.MaxConns = n.log, n.reg, n.cfg.MaxPublishers
+		s, err := rtmp.Listen(addr, c, n.streams)
+		if err != nil {
+			return err
+		}
+		n.rtmp = append(n.rtmp, s)
+		*real = s.Addr().String()
+		return nil
+	}
+	if err := listen(n.cfg.RTMP, rtmp.Config{}, &n.ready.RTMP); err != nil {
+		return err
+	}
+	tc := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.cert}
+	return listen(n.cfg.RTMPS, rtmp.Config{TLS: func() *tls.Config { return tc }}, &n.ready.RTMPS)
+}
+
+// unlisten gives back what was bound by a start that failed.
+func (n *node) unlisten() {
+	if n.http != nil {
+		_ = n.http.Close() // nobody has used it
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range n.rtmp {
+		_ = s.Run(over) // closes its listener and returns
+	}
+}
+
+// services lists what runs, in the order of starting. Stopping goes backwards: first
+// no encoder is taken any more, then the streams end and their playlists say so, then
+// viewers who were waiting have read that and HTTP drains.
+func (n *node) services(ctx context.Context) error {
+	started := make(chan struct{})
+	n.add("roster", func(ctx context.Context) error {
+		return n.roster.Run(ctx, func() { close(started) })
+	})
+	n.add("reaper", n.reap)
+	n.add("http", n.http.Run)
+	if n.streams != nil {
+		n.add("streams", n.streams.Run)
+	}
+	for _, s := range n.rtmp {
+		n.add("rtmp "+s.Addr().String(), s.Run)
+	}
+	if n.cfg.Demo {
+		if err := n.demo(ctx); err != nil {
+			return err
+		}
+	}
+	n.add("announcement", func(ctx context.Context) error {
+		select {
+		case <-started:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := n.announce(); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+	return nil
+}
+
+func (n *node) add(name string, run func(context.Context) error) {
+	n.up = append(n.up, lifecycle.Service{Name: name, Run: run})
+}
+
+// announce says that the node is up: on /readyz, in the ready file, in the log.
+func (n *node) announce() error {
+	n.health.Serving()
+	if n.cfg.ReadyFile != "" {
+		b, err := json.Marshal(n.ready)
+		if err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+		if err := writeFile(n.cfg.ReadyFile, string(b)+"\n"); err != nil {
+			return err
+		}
+	}
+	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS)
+	if n.opts.Ready != nil {
+		n.opts.Ready(n.ready)
+	}
+	return nil
+}
+
+// reapEvery is how often sessions whose owner died are looked for.
+const reapEvery = 5 * time.Second
+
+// reap closes the records of sessions whose node is gone.
+func (n *node) reap(ctx context.Context) error {
+	tick := time.NewTicker(reapEvery)
+	defer tick.Stop()
+	for {
+		switch ended, err := n.store.CloseAbandoned(ctx, time.Now()); {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			n.log.Warn("abandoned sessions not closed, will try again", "err", err)
+		case ended > 0:
+			n.log.Info("closed sessions whose node died", "sessions", ended)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// origin is where other nodes, and the viewers they send, reach this node's media.
+func (n *node) origin() string {
+	switch {
+	case n.cfg.OriginURL != "":
+		return string(n.cfg.OriginURL)
+	case n.cfg.PublicURL != "":
+		return string(n.cfg.PublicURL)
+	}
+	return n.ready.Base
+}
+
+// reachable is a listener's address as a client on this machine would write it.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return a.String()
+}
