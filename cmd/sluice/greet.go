@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/sluice-live/sluice/internal/node"
+)
+
+// greet tells a person at the terminal what is running and what to try first. The
+// secret of the key is in the credentials file, not on the screen.
+func greet(w io.Writer, r node.Ready) {
+	fmt.Fprintf(w, "\nSluice is ready.\n\n  API and playback  %s\n", r.Base)
+	if r.RTMP != "" {
+		fmt.Fprintf(w, "  RTMP ingest       rtmp://%s/app/<stream key>\n", r.RTMP)
+	}
+	if r.RTMPS != "" {
+		fmt.Fprintf(w, "  RTMPS ingest      rtmps://%s/app/<stream key>\n", r.RTMPS)
+	}
+	if r.Watch != "" {
+		fmt.Fprintf(w, "  Watch the demo    %s\n", r.Watch)
+	}
+	fmt.Fprintf(w, `
+Try it with the AWS CLI:
+
+  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_DEFAULT_REGION=%s
+  aws ivs list-channels --endpoint-url %s
+
+`, r.Credentials, r.Region, r.Base)
+}
