@@ -1,0 +1,83 @@
+package packager
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-live/sluice/internal/hls"
+)
+
+// Presentation is the renditions of one stream. Its methods may be called at any time
+// from anywhere.
+type Presentation struct {
+	mu  sync.Mutex // serializes Add; readers do without
+	all atomic.Pointer[[]*Rendition]
+}
+
+// NewPresentation returns one without renditions.
+func NewPresentation() *Presentation { return new(Presentation) }
+
+// Add appends a rendition; players see them in that order, so the source comes first.
+// One of the same name takes the place of the earlier one.
+func (p *Presentation) Add(r *Rendition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.Renditions())
+	if i := slices.IndexFunc(all, func(o *Rendition) bool { return o.name == r.name }); i >= 0 {
+		all[i] = r
+	} else {
+		all = append(all, r)
+	}
+	p.all.Store(&all)
+	for _, o := range all {
+		o.siblings.Store(&all)
+	}
+}
+
+// Renditions returns all renditions, which the caller must not reorder.
+func (p *Presentation) Renditions() []*Rendition {
+	if all := p.all.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// Rendition returns the rendition of the given name.
+func (p *Presentation) Rendition(name string) (*Rendition, bool) {
+	for _, r := range p.Renditions() {
+		if r.name == name {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// Multivariant renders the multivariant playlist of the renditions that have a
+// segment, false while there is none. base stands before <rendition>/index.m3u8.
+func (p *Presentation) Multivariant(base string, session ...hls.SessionData) ([]byte, bool) {
+	m := hls.Multivariant{Session: session}
+	for _, r := range p.Renditions() {
+		if i, ok := r.Info(); ok {
+			m.Variants = append(m.Variants, hls.Variant{
+				URI:   base + i.Name + "/index.m3u8",
+				Group: i.Name, Name: groupName(i.Name),
+				Bandwidth: i.Bandwidth, AverageBandwidth: i.AverageBandwidth,
+				Width: i.Width, Height: i.Height, Codecs: i.Codecs, FrameRate: i.FrameRate,
+			})
+		}
+	}
+	if len(m.Variants) == 0 {
+		return nil, false
+	}
+	return m.Append(nil), true
+}
+
+// groupName is the NAME that IVS gives a group: "720p60" as it is, "480p" for "480p30".
+func groupName(group string) string {
+	if s, ok := strings.CutSuffix(group, "p30"); ok {
+		return s + "p"
+	}
+	return group
+}

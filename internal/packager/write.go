@@ -1,0 +1,459 @@
+package packager
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/hls"
+	"github.com/sluice-live/sluice/internal/media"
+)
+
+// Lengths of segments. The longest is what the largest target duration allows, which
+// EXTINF meets after rounding.
+const (
+	minSegment = 900 * time.Millisecond // a keyframe before that does not end a segment
+	minTarget  = 2 * time.Second        // of TARGETDURATION
+	maxTarget  = 6 * time.Second
+	halfSecond = 500 * time.Millisecond
+
+	maxBack   = 500 * time.Millisecond // a step back of the clock up to this is jitter
+	maxGap    = 5 * time.Second        // a longer pause of the pictures breaks the timeline
+	maxSilent = 3 * time.Second        // audio that is away for longer leaves the tracks
+)
+
+// Bounds of memory, against input whose clock hardly moves.
+const (
+	maxSegmentSize = 64 << 20  // bytes
+	maxHeld        = 256 << 20 // bytes of complete segments
+	maxSegments    = 512
+	maxUnits       = 4096 // in a part
+	maxGathered    = 1 << 14
+)
+
+var errClock = errors.New("packager: too much media for the time its timestamps span")
+
+// ticks converts to the timescale of video.
+func ticks(d time.Duration) int64 { return media.Ticks(d, media.VideoTimescale) }
+
+// length converts from the timescale of video.
+func length(t int64) time.Duration { return media.Time(t, media.VideoTimescale) }
+
+// A writer is what Write and Close keep between units. Times are in ticks of video.
+type writer struct {
+	format  format
+	closed  bool
+	waiting bool // for a keyframe: nothing decodable can be kept before it
+	broken  bool // the next segment begins behind a discontinuity
+
+	// Until the first segment is complete.
+	gathered []media.Unit
+	size     int // bytes of gathered
+
+	// From the first segment on.
+	fixed   *fixed
+	tracks  tracks // in the section in force
+	cadence cadence
+	limit   int64 // longest segment
+
+	heard  *media.Track // of the newest audio unit, nil before
+	silent int64        // how long the pictures after that unit last
+
+	lastDTS int64 // of the newest picture
+	seen    bool  // lastDTS holds, and follows on what came before
+	gop     int64 // length of the last segment that a keyframe ended
+
+	anchorPTS  int64 // the wall clock read anchorTime when this picture came
+	anchorTime time.Time
+
+	part     []media.Unit // of the part being gathered, in order of arrival
+	pictures int          // in part
+	partSize int          // bytes in part
+	edge     int64        // end of the last part, start of the next: the playlist's own timeline
+
+	open     *open // nil between a break and the next keyframe
+	next     int64 // media sequence number of the next segment
+	segs     []*segment
+	listed   int   // index in segs of the first in the playlist
+	breaks   int64 // EXT-X-DISCONTINUITY-SEQUENCE
+	sections []section
+	info     Info
+	bytes    int64         // of all complete segments
+	length   time.Duration // of all complete segments
+}
+
+// An open segment grows with each part.
+type open struct {
+	segment
+	start int64 // DTS of its first picture
+	key   bool  // it starts with a keyframe
+}
+
+// Write takes the next access unit. It is called from one goroutine at a time and never
+// waits for a viewer. An error means that the stream cannot go on.
+func (r *Rendition) Write(u media.Unit) error {
+	w := &r.w
+	if w.closed {
+		return ErrClosed
+	}
+	if err := check(&u); err != nil {
+		return err
+	}
+	if u.Track.Kind == media.Audio {
+		w.heard, w.silent = u.Track, 0
+	} else {
+		if w.seen && w.breaksAt(&u) {
+			r.interrupt()
+		}
+		if w.waiting && u.Key {
+			w.waiting = false
+			w.anchorPTS, w.anchorTime = u.PTS, u.Received
+		}
+	}
+	if w.waiting {
+		return nil
+	}
+	if u.Track.Kind == media.Video {
+		if w.seen {
+			u.DTS = max(u.DTS, w.lastDTS+1)
+		}
+		w.tick(u.DTS)
+		w.silent += min(w.cadence.next(), ticks(maxPart)) // a pause of everything is not silence
+	}
+	if w.fixed == nil {
+		return r.gather(u)
+	}
+	return r.push(u)
+}
+
+// tick takes note of a picture's decode time.
+func (w *writer) tick(dts int64) {
+	if w.seen {
+		w.cadence.last = dts - w.lastDTS
+	}
+	w.lastDTS, w.seen = dts, true
+}
+
+// breaksAt reports whether picture u does not continue what came before.
+func (w *writer) breaksAt(u *media.Unit) bool {
+	before := w.tracks.video
+	if w.fixed == nil {
+		before = w.gathered[0].Track
+	}
+	return !sameTrack(before, u.Track) ||
+		u.DTS < w.lastDTS-ticks(maxBack) || u.DTS > w.lastDTS+w.cadence.next()+ticks(maxGap)
+}
+
+// interrupt ends the segment where it is. The next one begins with the next keyframe,
+// behind a discontinuity.
+func (r *Rendition) interrupt() {
+	w := &r.w
+	w.waiting, w.seen = true, false
+	w.gathered, w.size = nil, 0 // nobody has seen a first segment: it begins anew
+	if w.fixed != nil {
+		r.closeSegment(w.lastDTS + w.cadence.next())
+		w.dropPart()
+		w.broken, w.gop = true, 0
+		r.publish()
+	}
+}
+
+// gather collects the first segment, which decides what never changes afterwards.
+func (r *Rendition) gather(u media.Unit) error {
+	w := &r.w
+	if len(w.gathered) == 0 {
+		w.heard = nil // audio before the keyframe promises none after it
+	}
+	w.gathered = append(w.gathered, u)
+	w.size += len(u.Data)
+	if len(w.gathered) > maxGathered || w.size > maxSegmentSize {
+		return errClock
+	}
+	if u.Track.Kind == media.Audio {
+		return nil
+	}
+	span := u.DTS - w.gathered[0].DTS
+	if u.Key && span >= ticks(minSegment) || span+w.cadence.next() >= ticks(maxTarget+halfSecond) {
+		return r.begin(length(span))
+	}
+	return nil
+}
+
+// begin fixes what the playlist promises for good, by the first segment of the given
+// length, and cuts the segment and the picture after it.
+func (r *Rendition) begin(span time.Duration) error {
+	w := &r.w
+	units := w.gathered
+	w.gathered, w.size = nil, 0
+	var dts []int64
+	for i := range units {
+		if units[i].Track.Kind == media.Video {
+			dts = append(dts, units[i].DTS)
+		}
+	}
+	w.cadence = measure(dts, units[0].Track.FrameRate)
+	target := min(max(span.Round(time.Second), minTarget), maxTarget)
+	w.fixed = &fixed{
+		lowLatency: r.cfg.LowLatency, ext: r.ext,
+		target: target, partTarget: w.cadence.partTarget(r.cfg.Part),
+	}
+	w.limit = ticks(target + halfSecond)
+	w.seen = false
+	for i := range units {
+		if units[i].Track.Kind == media.Video {
+			w.tick(units[i].DTS)
+		}
+		if err := r.push(units[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// push adds a unit to the part being gathered, after cutting what must end before it
+// and before cutting what it completes.
+func (r *Rendition) push(u media.Unit) error {
+	w := &r.w
+	if w.partSize+len(u.Data) > maxSegmentSize || w.open != nil && w.open.size+w.partSize > maxSegmentSize {
+		return errClock
+	}
+	if u.Track.Kind == media.Audio {
+		// Audio that the section does not describe waits for the next segment.
+		if sameTrack(u.Track, w.tracks.audio) && len(w.part) < maxUnits {
+			w.part = append(w.part, u)
+			w.partSize += len(u.Data)
+		}
+		return nil
+	}
+	frame := w.cadence.next()
+	switch {
+	case w.open == nil:
+		if err := r.openSegment(&u); err != nil {
+			return err
+		}
+	case u.Key && (u.DTS-w.open.start >= ticks(minSegment) || !w.open.key), u.DTS+frame-w.open.start >= w.limit:
+		if u.Key {
+			w.gop = u.DTS - w.open.start
+		}
+		// With nothing cut, the segment shows with the first part of the next one:
+		// nobody waits for less, and every wake-up is one for all viewers.
+		if cut := r.closeSegment(u.DTS); cut || !w.fixed.lowLatency || len(w.segs) == 1 {
+			r.publish()
+		}
+		if err := r.openSegment(&u); err != nil {
+			return err
+		}
+	}
+	if w.pictures > 0 && (!w.fits(u.DTS+frame) || len(w.part) >= maxUnits) {
+		r.cutPart(u.DTS)
+	}
+	w.part = append(w.part, u)
+	w.pictures++
+	w.partSize += len(u.Data)
+	if end := u.DTS + frame; !w.fits(end + frame) {
+		r.cutPart(end)
+	}
+	return nil
+}
+
+// fits reports whether a part may last until end.
+func (w *writer) fits(end int64) bool {
+	return end-w.edge <= ticks(w.fixed.partTarget)+w.cadence.slack()
+}
+
+// openSegment starts the segment of picture u, with new tracks if they changed. They
+// change at keyframes only.
+func (r *Rendition) openSegment(u *media.Unit) error {
+	w := &r.w
+	want := tracks{video: u.Track}
+	if w.heard != nil && w.silent <= ticks(maxSilent) {
+		want.audio = w.heard
+	}
+	if first := w.tracks.video == nil; first || u.Key && !w.tracks.same(want) {
+		data, err := w.format.begin(want)
+		if err != nil {
+			return err
+		}
+		version := 0
+		if !first {
+			version, w.broken = w.sections[len(w.sections)-1].version+1, true
+			w.dropPart() // what waits in it is audio of before
+		}
+		w.tracks = want
+		w.sections = append(w.sections[:len(w.sections):len(w.sections)], section{version, data})
+	}
+	version := w.sections[len(w.sections)-1].version
+	w.open = &open{start: u.DTS, key: u.Key, segment: segment{
+		msn: w.next, section: version,
+		tags: hls.Segment{
+			URI: segmentURI(w.next, r.ext), Title: "live", // IVS names the source so
+			Discontinuity: w.broken, Map: sectionURI(version, r.ext),
+		},
+	}}
+	if !w.anchorTime.IsZero() {
+		w.open.tags.ProgramDateTime = w.anchorTime.Add(length(u.PTS - w.anchorPTS))
+	}
+	w.next++
+	w.edge, w.broken = u.DTS, false
+	return nil
+}
+
+// cutPart ends the part being gathered at end and publishes it.
+func (r *Rendition) cutPart(end int64) {
+	r.finishPart(end)
+	if r.w.fixed.lowLatency && len(r.w.segs) > 0 {
+		r.publish()
+	}
+}
+
+func (r *Rendition) finishPart(end int64) {
+	w, o := &r.w, r.w.open
+	// A picture that stays longer than predicted does not stretch the part over its
+	// target; the next part starts where this one says that it ends.
+	d := min(max(end-w.edge, 1), ticks(w.fixed.partTarget))
+	w.edge += d
+	independent, last := w.span()
+	data := w.format.part(w.part, max(end-last, 1), independent || len(o.data) == 0)
+	o.tags.Parts = append(o.tags.Parts, hls.Part{
+		URI: partURI(o.msn, len(o.data), r.ext), Duration: length(d), Independent: independent,
+	})
+	o.data = append(o.data, data)
+	o.size += len(data)
+	w.dropPart()
+}
+
+// span looks at the pictures of the part being gathered: whether the first is a
+// keyframe, and the decode time of the last.
+func (w *writer) span() (key bool, last int64) {
+	first := true
+	for i := range w.part {
+		if u := &w.part[i]; u.Track.Kind == media.Video {
+			if first {
+				key, first = u.Key, false
+			}
+			last = u.DTS
+		}
+	}
+	return key, last
+}
+
+func (w *writer) dropPart() {
+	clear(w.part) // the units' memory is not ours to hold
+	w.part, w.pictures, w.partSize = w.part[:0], 0, 0
+}
+
+// closeSegment completes the open segment, if there is one, at end. It reports whether
+// that cut a last part. Audio that came after it goes into the next segment.
+func (r *Rendition) closeSegment(end int64) (cut bool) {
+	w, o := &r.w, r.w.open
+	if o == nil {
+		return false
+	}
+	if cut = w.pictures > 0; cut {
+		r.finishPart(end)
+	}
+	w.open = nil
+	// EXTINF is the true length, kept under what TARGETDURATION allows.
+	o.tags.Duration = length(min(max(end-o.start, 1), w.limit-1))
+	r.keep(&o.segment)
+	return cut
+}
+
+// keep lists a complete segment and lets go of those that are too old.
+func (r *Rendition) keep(done *segment) {
+	w := &r.w
+	oldFirst := int64(0)
+	if len(w.segs) > 0 {
+		oldFirst = w.segs[w.listed].msn
+	}
+	all := append(slices.Clip(w.segs), done) // a copy: snapshots hold the old one
+	window := max(r.cfg.Window, 3*w.fixed.target)
+	var sum time.Duration
+	size, listed, kept := 0, len(all)-1, len(all)-1
+	for i := len(all) - 1; i >= 0; i-- {
+		if sum < window {
+			listed = i
+		}
+		size += all[i].size
+		if sum >= window+r.cfg.Keep || i < len(all)-3 && (size > maxHeld || len(all)-i > maxSegments) {
+			break
+		}
+		kept = i
+		sum += all[i].tags.Duration
+	}
+	listed = max(listed, kept)
+	for _, s := range all[:listed] {
+		if s.msn >= oldFirst && s.tags.Discontinuity {
+			w.breaks++
+		}
+	}
+	clear(all[:kept])
+	w.segs, w.listed = all[kept:], listed-kept
+	for w.sections[0].version < w.segs[0].section {
+		w.sections = w.sections[1:]
+	}
+	w.describe(done, r.name)
+}
+
+// describe brings Info up to date after a complete segment.
+func (w *writer) describe(done *segment, name string) {
+	w.bytes += int64(done.size)
+	w.length += done.tags.Duration
+	v := w.tracks.video
+	peak := w.info.Bandwidth
+	if d := done.tags.Duration; d >= halfSecond { // rfc8216bis 4.4.6.2: of 0.5 target durations at least
+		peak = max(peak, bitRate(int64(done.size), d))
+	}
+	average := bitRate(w.bytes, w.length)
+	w.info = Info{
+		Name: name, Width: v.Width, Height: v.Height, FrameRate: cmp.Or(v.FrameRate, w.cadence.rate),
+		Codecs: w.tracks.codecs(), Bandwidth: max(peak, average), AverageBandwidth: average,
+	}
+}
+
+// bitRate is in bits per second.
+func bitRate(bytes int64, d time.Duration) int64 {
+	return int64(float64(bytes*8) / d.Seconds())
+}
+
+// Close says that the encoder is gone. It completes the last segment and ends the
+// playlist; all who wait get that, or ErrNotFound. A stream that ends before its first
+// segment is complete has none. It is called like Write, and again is harmless.
+func (r *Rendition) Close() {
+	w := &r.w
+	if w.closed {
+		return
+	}
+	if w.fixed != nil {
+		r.closeSegment(w.lastDTS + w.cadence.next())
+	}
+	w.closed = true
+	r.publish()
+	w.gathered, w.part, w.format = nil, nil, nil
+}
+
+// publish makes a snapshot of the writer's state, wakes all who wait for one and, with
+// the first, says that the stream is live.
+func (r *Rendition) publish() {
+	w, old := &r.w, r.snap.Load()
+	s := &snapshot{
+		number: old.number + 1, live: len(w.segs) > 0, ended: w.closed,
+		fixed: w.fixed, segs: w.segs, listed: w.listed, breaks: w.breaks, sections: w.sections, info: w.info,
+		next: w.next, wake: make(chan struct{}),
+	}
+	s.hintMSN = w.next
+	if o := w.open; o != nil {
+		s.open, s.next = o.segment, o.msn
+		// Encoders keep their keyframe distance: if the segment is as long as the last
+		// one, the next part starts the next segment.
+		if w.gop == 0 || w.edge-o.start < w.gop-w.cadence.slack() {
+			s.hintMSN, s.hintPart = o.msn, len(o.data)
+		}
+	}
+	r.snap.Store(s)
+	if s.live && !old.live {
+		close(r.ready)
+	}
+	close(old.wake)
+}
