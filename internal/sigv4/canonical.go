@@ -72,8 +72,8 @@ func (c *claim) queries() []string {
 	return all
 }
 
-// appendHeader appends the values of one header, joined, without the spaces that do
-// not count. net/http keeps some headers outside of r.Header.
+// appendHeader appends the values of one header, joined, with single spaces only.
+// net/http keeps some headers outside of r.Header.
 func appendHeader(b []byte, r *http.Request, name string) []byte {
 	values := r.Header.Values(name)
 	switch name {
@@ -90,7 +90,7 @@ func appendHeader(b []byte, r *http.Request, name string) []byte {
 		}
 		word := false
 		for f := range strings.SplitSeq(v, " ") {
-			if f = strings.Trim(f, "\t"); f == "" {
+			if f == "" {
 				continue
 			}
 			if word {
