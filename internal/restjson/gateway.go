@@ -37,15 +37,15 @@ type Call struct {
 // A Step runs before every handler; the first error answers the request.
 type Step func(ctx context.Context, c *Call) error
 
-// An Outcome is what became of one request.
+// An Outcome is what became of one request. Service, Operation and ErrorType are from
+// closed sets, fit to label metrics; what is not known yet when a request fails is "".
 type Outcome struct {
-	Service   string // "" until it is known, as are the next five
-	Operation string
-	Account   string
-	Region    string
-	Principal string
-	// AccessKeyID is what the request claims, proved only when Principal is set.
+	Service     string
+	Operation   string
+	Account     string
+	Region      string // claimed, as is the next; proved only when Account is set
 	AccessKeyID string
+	Principal   string
 	RequestID   string
 	Status      int
 	ErrorType   string // exception name; "" for success
@@ -181,10 +181,10 @@ func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, e
 // authenticate fills the caller and returns the service its signature is for.
 func (x *exchange) authenticate(r *http.Request, body []byte) (*service, error) {
 	c, err := x.cfg.Authenticate(r, body)
-	x.out.AccessKeyID, x.out.Region, x.out.Service = c.AccessKeyID, c.Region, c.Service
+	x.out.AccessKeyID, x.out.Region = c.AccessKeyID, c.Region
 	svc := x.services[c.Service]
 	if svc != nil {
-		x.svc = &svc.Service
+		x.svc, x.out.Service = &svc.Service, svc.Name
 	}
 	if err != nil {
 		return nil, err
