@@ -23,6 +23,7 @@ var corrections = []correction{
 		"the same slip (chat.md 1.2)"},
 	{"ivs", "StartViewerSessionRevocation", "readonly", "true", "false",
 		"it revokes sessions; the mark would exempt it from what guards writes"},
+	{"ivs", "BatchStartViewerSessionRevocation", "readonly", "true", "false", "as above"},
 	{"ivschat", "GetLoggingConfiguration", "readonly", "false", "true", "the model of ivschat marks no operation"},
 	{"ivschat", "GetRoom", "readonly", "false", "true", "as above"},
 	{"ivschat", "ListLoggingConfigurations", "readonly", "false", "true", "as above"},

@@ -2,7 +2,10 @@ package ivsapi_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
@@ -237,6 +241,96 @@ func TestSDKRefusals(t *testing.T) {
 		}
 	}
 }
+
+// A request can be signed in its URL and sent by anything that speaks HTTP.
+func TestPresigned(t *testing.T) {
+	url, _ := gateway(t, ivsapi.Operations{GetChannel: func(_ context.Context, in *ivsapi.GetChannelRequest) (*ivsapi.GetChannelResponse, error) {
+		return &ivsapi.GetChannelResponse{Channel: &ivsapi.Channel{Arn: &in.Arn}}, nil
+	}})
+	send := func(signedBody, sentBody string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", url+"/GetChannel?X-Amz-Expires=60", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256([]byte(signedBody))
+		link, _, err := v4.NewSigner().PresignHTTP(t.Context(), aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}, r, hex.EncodeToString(sum[:]), "ivs", region, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.Post(link, "application/json", strings.NewReader(sentBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, resp.Header.Get("x-amzn-ErrorType") + string(body)
+	}
+	body := `{"arn":"` + arn + `"}`
+	if code, got := send(body, body); code != 200 || got != `{"channel":{"arn":"`+arn+`"}}` {
+		t.Errorf("answers %d %s", code, got)
+	}
+	if code, got := send(body, strings.Replace(body, "Kq3", "Xx9", 1)); code != 403 || !strings.HasPrefix(got, "InvalidSignatureException") {
+		t.Errorf("with a tampered body, answers %d %s", code, got)
+	}
+}
+
+// The whole way of one request but the network: verify, decode, validate, encode.
+func BenchmarkGetChannel(b *testing.B) {
+	now := time.Now()
+	verifier := sigv4.New(func(context.Context, string) (sigv4.Credential, error) {
+		return sigv4.Credential{Secret: secret, Account: account}, nil
+	}, func() time.Time { return now })
+	channel := &ivsapi.Channel{
+		AdConfigurationArn: new(""), Arn: new(arn), Authorized: new(false), ContainerFormat: new("TS"), IngestEndpoint: new("localhost"), InsecureIngest: new(true),
+		LatencyMode: new("LOW"), Name: new("lobby"), PlaybackRestrictionPolicyArn: new(""), PlaybackUrl: new("http://localhost:8080/live-video.net/api/video/v1/x.m3u8"),
+		Preset: new(""), RecordingConfigurationArn: new(""), Srt: &ivsapi.Srt{Endpoint: new("localhost")}, Tags: map[string]string{"a": "b"}, Type: new("STANDARD"),
+	}
+	ops := ivsapi.Operations{GetChannel: func(context.Context, *ivsapi.GetChannelRequest) (*ivsapi.GetChannelResponse, error) {
+		return &ivsapi.GetChannelResponse{Channel: channel}, nil
+	}}
+	g, err := restjson.NewGateway(restjson.Config{
+		Services: []restjson.Service{ops.Service()},
+		Authenticate: func(r *http.Request, body []byte) (restjson.Caller, error) {
+			id, err := verifier.Verify(r, body)
+			return restjson.Caller{Account: id.Account, Region: id.Region, Service: id.Service}, err
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := `{"arn":"` + arn + `"}`
+	sum := sha256.Sum256([]byte(body))
+	r := httptest.NewRequest("POST", "http://localhost:8080/GetChannel", nil)
+	if err := v4.NewSigner().SignHTTP(b.Context(), aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}, r, hex.EncodeToString(sum[:]), "ivs", region, now); err != nil {
+		b.Fatal(err)
+	}
+	r.ContentLength = int64(len(body))
+	text := strings.NewReader(body)
+	r.Body = io.NopCloser(text)
+	b.ReportAllocs()
+	for b.Loop() {
+		text.Reset(body)
+		w := discard{http.Header{}, new(int)}
+		g.ServeHTTP(w, r)
+		if *w.status != 200 {
+			b.Fatal(*w.status)
+		}
+	}
+}
+
+// discard is a ResponseWriter that keeps the status only.
+type discard struct {
+	header http.Header
+	status *int
+}
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(status int)      { *d.status = status }
 
 // The stock command line speaks to us with nothing but an endpoint.
 func TestCLI(t *testing.T) {

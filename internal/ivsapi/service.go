@@ -139,10 +139,9 @@ var (
 	}
 	operationBatchStartViewerSessionRevocation = restjson.Operation{
 		Name: "BatchStartViewerSessionRevocation", Method: "POST", Path: "/BatchStartViewerSessionRevocation", Status: 200,
-		ReadOnly: true,
-		Input:    "BatchStartViewerSessionRevocationRequest",
-		Output:   "BatchStartViewerSessionRevocationResponse",
-		Errors:   []string{"AccessDeniedException", "PendingVerification", "ThrottlingException", "ValidationException"},
+		Input:  "BatchStartViewerSessionRevocationRequest",
+		Output: "BatchStartViewerSessionRevocationResponse",
+		Errors: []string{"AccessDeniedException", "PendingVerification", "ThrottlingException", "ValidationException"},
 	}
 	operationCreateAdConfiguration = restjson.Operation{
 		Name: "CreateAdConfiguration", Method: "POST", Path: "/CreateAdConfiguration", Status: 200,
