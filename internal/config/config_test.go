@@ -76,10 +76,10 @@ func TestLoadRefuses(t *testing.T) {
 		file string
 		want []string // parts of the error
 	}{
-		"an unknown flag":               {args: []string{"--srt", ":9000"}, want: []string{"--srt"}},
+		"an unknown flag":               {args: []string{"--hls", ":9000"}, want: []string{"--hls"}},
 		"an argument":                   {args: []string{"serve"}, want: []string{"serve"}},
-		"an unknown variable":           {env: []string{"SLUICE_SRT=:9000", "SLUICE_HTPT=:1"}, want: []string{"SLUICE_HTPT, SLUICE_SRT"}},
-		"an unknown key":                {file: "http: :1\nsrt: :9000\n", want: []string{"line 2", `unknown key "srt"`}},
+		"an unknown variable":           {env: []string{"SLUICE_TRS=:9000", "SLUICE_HTPT=:1"}, want: []string{"SLUICE_HTPT, SLUICE_TRS"}},
+		"an unknown key":                {file: "http: :1\nhttps: :9000\n", want: []string{"line 2", `unknown key "https"`}},
 		"a nested key":                  {file: "hls: {part: 1s}\n", want: []string{"line 1", `unknown key "hls"`}},
 		"the flag of the file in it":    {file: "config: x\n", want: []string{`unknown key "config"`}},
 		"a key twice":                   {file: "http: :1\nhttp: :2\n", want: []string{"already defined"}},
@@ -209,7 +209,7 @@ func TestPrintLoadsBack(t *testing.T) {
 	for name, args := range map[string][]string{
 		"defaults": nil,
 		"every key": {
-			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1",
+			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2",
 			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--store=postgres://h/d?sslmode=disable&x=<1>", "--bus=nats://a,b", "--blob=s3://b?region=x",
 			"--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",

@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	rule((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", c.TLSCert, "tls-cert and tls-key both or neither")
 	rule(c.RTMP == "" || address(c.RTMP), "rtmp", c.RTMP, "host:port or nothing")
 	rule(c.RTMPS == "" || address(c.RTMPS), "rtmps", c.RTMPS, "host:port or nothing")
+	rule(c.SRT == "" || address(c.SRT), "srt", c.SRT, "host:port or nothing")
 	rule(c.PublicURL == "" || base(c.PublicURL), "public-url", Redact(string(c.PublicURL)), "http(s)://host[:port][/path]")
 	within(rule, "max-connections", c.MaxConnections, 1, 1<<20)
 	within(rule, "max-publishers", c.MaxPublishers, 1, 1<<20)
