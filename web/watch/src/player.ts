@@ -4,7 +4,8 @@
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from 'hls.js';
 import { Backoff } from './backoff';
 import { type Fault, playbackFault } from './fault';
-import { type Media, measure } from './stats';
+import { pace } from './pace';
+import { ahead, type Media, measure } from './stats';
 
 // loading: asked, no picture yet. live: playing. offline: nothing on air, asking again.
 // lost: was live or loading, the connection broke, trying again. failed: needs the viewer.
@@ -25,11 +26,12 @@ export interface Stats extends State, Media {
   broadcasts: number; // how many times a picture started
 }
 
-// How hard to press towards live. The distance to hold comes from the playlist
-// (PART-HOLD-BACK, or HOLD-BACK), so it is not set here.
+// The distance to hold from live comes from the playlist (PART-HOLD-BACK, or
+// HOLD-BACK), so it is not set here.
 const config: Partial<HlsConfig> = {
   lowLatencyMode: true,
-  maxLiveSyncPlaybackRate: 1.5,
+  maxLiveSyncPlaybackRate: 1, // pace.ts hurries instead
+  liveSyncOnStallIncrease: 0.25, // seconds; one hiccup need not cost a whole one for good
   workerPath: HLS_WORKER,
   startFragPrefetch: true,
   backBufferLength: 20, // seconds; live is not rewound
@@ -52,6 +54,7 @@ function policy(maxLoadTimeMs: number, retries: number): HlsConfig['manifestLoad
 
 const frozenMs = 10_000; // no progress for so long: start over
 const driftSeconds = 4; // further than this behind the aim: jump, do not hurry
+const tickMs = 250;
 const mediaRecoveries = 2; // decoder errors mended in one load before starting over
 
 export class Player {
@@ -87,7 +90,7 @@ export class Player {
     video.addEventListener('waiting', () => this.waiting());
     video.addEventListener('ended', () => this.ended());
     video.addEventListener('error', () => void this.nativeError());
-    setInterval(() => this.tick(), 1000);
+    setInterval(() => this.tick(), tickMs);
   }
 
   // start plays url, now and whenever there is something to play.
@@ -297,9 +300,12 @@ export class Player {
       this.giveWay(playbackFault(0));
       return;
     }
-    if (phase !== 'live' || !hls || video.paused || video.seeking) return;
-    const target = hls.targetLatency;
-    if (target !== null && hls.latency > target + driftSeconds && hls.latestLevelDetails?.live) this.goLive();
+    const details = hls?.latestLevelDetails;
+    const target = hls?.targetLatency ?? null;
+    if (phase !== 'live' || !hls || !details || target === null || video.paused || video.seeking) return;
+    if (details.live && hls.latency > target + driftSeconds) this.goLive();
+    const rate = details.live ? pace(hls.latency, target, ahead(video), details.partList ? details.partTarget : 0) : 1;
+    if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 }
 
