@@ -35,8 +35,9 @@ func (c *claim) canonical(r *http.Request, query, payload string) string {
 }
 
 // queries returns the canonical query, and a second one where signers disagree: AWS
-// documents (and botocore and the JavaScript SDK do) an order by encoded key and
-// value, the Go SDK orders by what they decode to. Both hold the same pairs.
+// documents (and botocore, the JavaScript SDK and today's Go SDK keep) an order by
+// encoded key and value; smithy-go's signer, and with it older Go clients, order by
+// what these decode to. Both hold the same pairs.
 func (c *claim) queries() []string {
 	type encoded struct {
 		pair

@@ -115,8 +115,10 @@ func (c *claim) fromHeader(r *http.Request, auth string) error {
 
 func (c *claim) fromQuery(r *http.Request) error {
 	c.presigned = true
-	names := []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature",
-		"X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Content-Sha256"}
+	names := []string{
+		"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature",
+		"X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Content-Sha256",
+	}
 	got := map[string]string{}
 	for _, p := range c.query {
 		if !slices.Contains(names, p.key) {

@@ -4,10 +4,9 @@
 //
 // The canonical form is computed here and not by a signing library, for three reasons
 // found with smithy-go's aws-http-auth: it sorts repeated query keys by their decoded
-// value where botocore and the JavaScript SDK sort by the encoded one (an
-// UntagResource of "team:a" and "team-b" shows it), it drops query parts that it
-// cannot parse instead of refusing them, and it keeps repeated spaces in header
-// values. The tests hold this package against that library and against the SDK's signer.
+// value where botocore and the SDKs sort by the encoded one (an UntagResource of
+// "team:a" and "team-b" shows it), it drops query parts that it cannot parse instead
+// of refusing them, and it keeps repeated spaces in header values. The tests hold this package against that library and against the SDK's signer.
 package sigv4
 
 import (
