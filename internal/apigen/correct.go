@@ -15,14 +15,20 @@ type correction struct {
 // corrections is the whole list. A correction whose was is no longer in the model
 // fails the generation: the model changed, and the correction wants another look.
 var corrections = []correction{
-	{"ivs", "ResourceArn", "pattern",
+	{
+		"ivs", "ResourceArn", "pattern",
 		"arn:aws:ivs:[a-z0-9-]+:[0-9]+:[a-z-]/[a-zA-Z0-9-]+", "arn:aws:ivs:[a-z0-9-]+:[0-9]+:[a-z-]+/[a-zA-Z0-9-]+",
-		"allows one character before the slash, so that no real ARN passes; the service takes them (low-latency.md 1.3)"},
-	{"ivschat", "ResourceArn", "pattern",
+		"allows one character before the slash, so that no real ARN passes; the service takes them (low-latency.md 1.3)",
+	},
+	{
+		"ivschat", "ResourceArn", "pattern",
 		"arn:aws:ivschat:[a-z0-9-]+:[0-9]+:[a-z-]/[a-zA-Z0-9-]+", "arn:aws:ivschat:[a-z0-9-]+:[0-9]+:[a-z-]+/[a-zA-Z0-9-]+",
-		"the same slip (chat.md 1.2)"},
-	{"ivs", "StartViewerSessionRevocation", "readonly", "true", "false",
-		"it revokes sessions; the mark would exempt it from what guards writes"},
+		"the same slip (chat.md 1.2)",
+	},
+	{
+		"ivs", "StartViewerSessionRevocation", "readonly", "true", "false",
+		"it revokes sessions; the mark would exempt it from what guards writes",
+	},
 	{"ivs", "BatchStartViewerSessionRevocation", "readonly", "true", "false", "as above"},
 	{"ivschat", "GetLoggingConfiguration", "readonly", "false", "true", "the model of ivschat marks no operation"},
 	{"ivschat", "GetRoom", "readonly", "false", "true", "as above"},

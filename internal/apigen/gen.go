@@ -48,8 +48,10 @@ func Generate(file string) (map[string][]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("apigen: %s: service %q is not a target", file, m.Metadata.SigningName)
 	}
-	g := &generator{Model: m, target: t, source: "api/" + filepath.Base(file),
-		inputs: map[string]bool{}, outputs: map[string]bool{}, tops: map[string]bool{}, rules: map[string]bool{}}
+	g := &generator{
+		Model: m, target: t, source: "api/" + filepath.Base(file),
+		inputs: map[string]bool{}, outputs: map[string]bool{}, tops: map[string]bool{}, rules: map[string]bool{},
+	}
 	if err := g.check(); err != nil {
 		return nil, fmt.Errorf("apigen: %s: %w", file, err)
 	}

@@ -55,8 +55,10 @@ func TestSDK(t *testing.T) {
 	}
 	srv := httptest.NewServer(g)
 	t.Cleanup(srv.Close)
-	c := ivschat.New(ivschat.Options{Region: "us-west-2", BaseEndpoint: &srv.URL, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")})
+	c := ivschat.New(ivschat.Options{
+		Region: "us-west-2", BaseEndpoint: &srv.URL, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+	})
 
 	out, err := c.CreateRoom(t.Context(), &ivschat.CreateRoomInput{Name: aws.String("harbor-cam"), MaximumMessageLength: aws.Int32(280)})
 	if err != nil || *out.Name != "harbor-cam" || *out.MaximumMessageLength != 280 || !out.CreateTime.Equal(at) {

@@ -82,9 +82,11 @@ func TestWire(t *testing.T) {
 	detail := &restjson.Detail{ResourceID: "Qm4Zt81LrXcB", ResourceType: chatapi.ResourceTypeRoom, Limit: 50}
 	ops := chatapi.Operations{
 		CreateRoom: func(_ context.Context, in *chatapi.CreateRoomRequest) (*chatapi.CreateRoomResponse, error) {
-			return &chatapi.CreateRoomResponse{Arn: new(arn), Id: new("Qm4Zt81LrXcB"), Name: in.Name, CreateTime: &at, UpdateTime: &at,
+			return &chatapi.CreateRoomResponse{
+				Arn: new(arn), Id: new("Qm4Zt81LrXcB"), Name: in.Name, CreateTime: &at, UpdateTime: &at,
 				MaximumMessageLength: in.MaximumMessageLength, MaximumMessageRatePerSecond: in.MaximumMessageRatePerSecond,
-				MessageReviewHandler: in.MessageReviewHandler, Tags: in.Tags, LoggingConfigurationIdentifiers: []string{}}, nil
+				MessageReviewHandler: in.MessageReviewHandler, Tags: in.Tags, LoggingConfigurationIdentifiers: []string{},
+			}, nil
 		},
 		CreateChatToken: func(context.Context, *chatapi.CreateChatTokenRequest) (*chatapi.CreateChatTokenResponse, error) {
 			return &chatapi.CreateChatTokenResponse{Token: new(restjson.Secret("t0ken")), TokenExpirationTime: &at, SessionExpirationTime: &at}, nil

@@ -53,8 +53,10 @@ func gateway(t testing.TB, ops ivsapi.Operations) (url string, outcomes func() [
 	g, err := restjson.NewGateway(restjson.Config{
 		Authenticate: func(r *http.Request, body []byte) (restjson.Caller, error) {
 			id, err := verifier.Verify(r, body)
-			return restjson.Caller{Account: id.Account, Region: id.Region, Service: id.Service,
-				AccessKeyID: id.AccessKeyID, Principal: id.Principal, Admin: id.Admin}, err
+			return restjson.Caller{
+				Account: id.Account, Region: id.Region, Service: id.Service,
+				AccessKeyID: id.AccessKeyID, Principal: id.Principal, Admin: id.Admin,
+			}, err
 		},
 		Services: []restjson.Service{ops.Service()},
 		Observe: func(_ context.Context, o restjson.Outcome) {
@@ -77,8 +79,10 @@ func gateway(t testing.TB, ops ivsapi.Operations) (url string, outcomes func() [
 }
 
 func client(url string, mod ...func(*ivs.Options)) *ivs.Client {
-	o := ivs.Options{Region: region, BaseEndpoint: &url, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")}
+	o := ivs.Options{
+		Region: region, BaseEndpoint: &url, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, ""),
+	}
 	return ivs.New(o, mod...)
 }
 
@@ -89,8 +93,10 @@ func TestSDKRoundTrip(t *testing.T) {
 		CreateChannel: func(ctx context.Context, in *ivsapi.CreateChannelRequest) (*ivsapi.CreateChannelResponse, error) {
 			got, caller = in, restjson.CallerFrom(ctx)
 			return &ivsapi.CreateChannelResponse{
-				Channel: &ivsapi.Channel{Arn: new(arn), Name: in.Name, Authorized: new(false), Tags: map[string]string{},
-					Srt: &ivsapi.Srt{Endpoint: new("srt.example"), Passphrase: new(restjson.Secret("passphrase"))}},
+				Channel: &ivsapi.Channel{
+					Arn: new(arn), Name: in.Name, Authorized: new(false), Tags: map[string]string{},
+					Srt: &ivsapi.Srt{Endpoint: new("srt.example"), Passphrase: new(restjson.Secret("passphrase"))},
+				},
 				StreamKey: &ivsapi.StreamKey{Arn: new("arn:aws:ivs:us-west-2:111122223333:stream-key/Vn8cRd4LhT1y"), ChannelArn: new(arn), Value: new(restjson.Secret("sk_us-west-2_x_y"))},
 			}, nil
 		},
@@ -102,8 +108,10 @@ func TestSDKRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &ivsapi.CreateChannelRequest{Name: new("lobby"), Type: new("BASIC"), InsecureIngest: new(true), Tags: map[string]string{"env": "dév 1"},
-		MultitrackInputConfiguration: &ivsapi.MultitrackInputConfiguration{Enabled: new(true), Policy: new("ALLOW")}}
+	want := &ivsapi.CreateChannelRequest{
+		Name: new("lobby"), Type: new("BASIC"), InsecureIngest: new(true), Tags: map[string]string{"env": "dév 1"},
+		MultitrackInputConfiguration: &ivsapi.MultitrackInputConfiguration{Enabled: new(true), Policy: new("ALLOW")},
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("request as the handler sees it (-want +got):\n%s", d)
 	}

@@ -78,8 +78,10 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestWire(t *testing.T) {
 	at := time.Date(2026, 3, 4, 6, 6, 7, 890e6, time.FixedZone("", 3600))
-	stream := &ivsapi.Stream{ChannelArn: new(arn), Health: new(ivsapi.StreamHealthHealthy), PlaybackUrl: new("https://h/x.m3u8"), StartTime: &at,
-		State: new(ivsapi.StreamStateLive), StreamId: new("st-1Ab2Cd3Ef4Gh5Ij6Kl7Mn8O"), ViewerCount: new(int64(0))}
+	stream := &ivsapi.Stream{
+		ChannelArn: new(arn), Health: new(ivsapi.StreamHealthHealthy), PlaybackUrl: new("https://h/x.m3u8"), StartTime: &at,
+		State: new(ivsapi.StreamStateLive), StreamId: new("st-1Ab2Cd3Ef4Gh5Ij6Kl7Mn8O"), ViewerCount: new(int64(0)),
+	}
 	keyArn := "arn:aws:ivs:us-west-2:111122223333:stream-key/Vn8cRd4LhT1y"
 	ops := ivsapi.Operations{
 		CreateChannel: func(_ context.Context, in *ivsapi.CreateChannelRequest) (*ivsapi.CreateChannelResponse, error) {

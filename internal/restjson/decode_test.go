@@ -3,6 +3,7 @@ package restjson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -122,6 +123,7 @@ func TestDecode(t *testing.T) {
 		"not UTF-8 in what is ignored":          {"{\"zzz\":\"\xc3\"}", doc{}, "SerializationException: The request body is not UTF-8."},
 		"a byte order mark":                     {"\ufeff{}", doc{}, "SerializationException: The request body is not valid JSON: expected an object at byte 0."},
 		"nesting at the limit":                  {`{"zzz":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`, doc{}, ""},
+		"siblings do not nest":                  {`{"zzz":[` + strings.Repeat("{},[],", 50) + `0]}`, doc{}, ""},
 		"nesting over the limit":                {`{"zzz":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`, doc{}, "SerializationException: The request body nests deeper than 32."},
 		"nesting without an end":                {strings.Repeat(`{"a":`, 40000), doc{}, "SerializationException: The request body nests deeper than 32."},
 	} {
@@ -153,7 +155,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := read(body)
 		if err != nil {
-			if fault, ok := err.(*fault); !ok || (fault.name != "SerializationException" && fault.name != "ValidationException") {
+			if fault, ok := errors.AsType[*fault](err); !ok || (fault.name != "SerializationException" && fault.name != "ValidationException") {
 				t.Fatalf("%q: %v is not an answer for a client", body, err)
 			}
 			return

@@ -141,11 +141,14 @@ type exchange struct {
 func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, err error) {
 	defer func() {
 		// A bug in one operation must cost one request, and its stack must reach the log.
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
-			err = fmt.Errorf("restjson: panic: %v\n%s", p, debug.Stack())
-		} else if p != nil {
-			panic(p)
+		p := recover()
+		if p == nil {
+			return
 		}
+		if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+			panic(p) // a handler's way to break the connection; net/http keeps silent
+		}
+		err = fmt.Errorf("restjson: panic: %v\n%s", p, debug.Stack())
 	}()
 	body, err := readBody(w, r)
 	if err != nil {

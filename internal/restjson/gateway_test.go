@@ -252,7 +252,7 @@ func TestInternalErrorsStayInside(t *testing.T) {
 
 func TestAbortHandlerPassesThrough(t *testing.T) {
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler {
+		if p, ok := recover().(error); !ok || !errors.Is(p, http.ErrAbortHandler) {
 			t.Errorf("panic %v, want http.ErrAbortHandler", p)
 		}
 	}()
@@ -384,7 +384,7 @@ func TestValidationMessageIsBounded(t *testing.T) {
 		c.Text("name", strings.Repeat("é", 1000), r)
 	}
 	c.Text("secret", "geheim", &TextRule{Max: 1, Secret: true})
-	err := c.Err().(*fault)
+	err, _ := errors.AsType[*fault](c.Err())
 	if len(err.message) > 4000 || len(err.fields) != maxProblems || !strings.HasPrefix(err.message, "1001 validation errors detected: ") || strings.Contains(err.message, "geheim") {
 		t.Errorf("%d bytes, %d fields: %.200s", len(err.message), len(err.fields), err.message)
 	}
