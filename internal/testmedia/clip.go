@@ -2,6 +2,7 @@ package testmedia
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +63,7 @@ func (s Source) encode(ctx context.Context, ffmpeg string, frames int) (clip []b
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	ctx, cancel := context.WithTimeout(ctx, clipTime)
 	defer cancel()
 	name := filepath.Join(dir, "clip")

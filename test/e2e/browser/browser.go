@@ -32,16 +32,16 @@ const (
 
 // Options say what to play. Zero means the default named on each field.
 type Options struct {
-	Player  string        // HLSJS, IVS or Watch
-	URL     string        // playback URL, or the page's for Watch
-	Seconds int           // to measure after the first frame; 0 means 10
-	Timeout int           // seconds until the first frame; 0 means 20
-	Clock   bool          // read testmedia's code from the picture
-	Until   string        // end when the player went through these states, "live,offline"; or at its "error"
-	Config  string        // JSON, merged into the options of hls.js
+	Player  string          // HLSJS, IVS or Watch
+	URL     string          // playback URL, or the page's for Watch
+	Seconds int             // to measure after the first frame; 0 means 10
+	Timeout int             // seconds until the first frame; 0 means 20
+	Clock   bool            // read testmedia's code from the picture
+	Until   string          // end when the player went through these states, "live,offline"; or at its "error"
+	Config  string          // JSON, merged into the options of hls.js
 	Started chan<- struct{} // closed at the first frame, or at the end without one; may be nil
-	Shot    string        // write a PNG of the page here at the end
-	Size    string        // of the page, "1280x960"; "" means that
+	Shot    string          // write a PNG of the page here at the end
+	Size    string          // of the page, "1280x960"; "" means that
 }
 
 // A Result is what happened. Times are from the start of the page's load.
