@@ -54,7 +54,7 @@ func TestInitIsReadBack(t *testing.T) {
 		t.Errorf("video: id %d, timescale %d, codec (-want +got):\n%s", v.ID, v.TimeScale, diff)
 	}
 	aac, ok := a.Codec.(*codecs.MPEG4Audio)
-	if !ok || a.ID != 2 || a.TimeScale != 48000 || aac.Config.SampleRate != 48000 || aac.Config.ChannelCount != 2 {
+	if !ok || a.ID != 2 || a.TimeScale != 48000 || aac.Config.SampleRate != 48000 || aac.Config.ChannelConfig != 2 {
 		t.Errorf("audio: %+v, codec %+v", a, a.Codec)
 	}
 	if got, want := boxes(t, text), []string{"ftyp", "moov"}; !cmp.Equal(got, want) {
@@ -129,7 +129,8 @@ func TestFragmentIsReadBack(t *testing.T) {
 		}}},
 		"B-frames and uneven durations": {{Track: 1, Samples: []Sample{
 			{Data: nal(3, 5), Duration: 3000, Offset: 6000, Sync: true},
-			{Data: nal(4, 1), Duration: 2970, Offset: -3000}, {Data: nal(5, 1), Duration: 3030},
+			{Data: nal(4, 1), Duration: 2970, Offset: -3000},
+			{Data: nal(5, 1), Duration: 3030},
 		}}, audio},
 		"audio alone":       {audio},
 		"an empty run":      {{Track: 1}, audio},
