@@ -176,10 +176,20 @@ func (s *source) units(d time.Duration) func(yield func(media.Unit) bool) {
 func TestRulesHoldAtEverySteadyRate(t *testing.T) {
 	for _, part := range []time.Duration{0, 34 * time.Millisecond, 500 * time.Millisecond} {
 		for i, s := range []source{
-			{Num: 30, GOP: 30}, {Num: 30, GOP: 60, Audio: true}, {Num: 30000, Den: 1001, GOP: 60, Audio: true},
-			{Num: 25, GOP: 48, Audio: true}, {Num: 24000, Den: 1001, GOP: 24}, {Num: 50, GOP: 25},
-			{Num: 60000, Den: 1001, GOP: 120, Audio: true}, {Num: 60, GOP: 60, Reorder: 2}, {Num: 15, GOP: 7},
-			{Num: 10, GOP: 13, Audio: true}, {Num: 120, GOP: 240}, {Num: 30, GOP: 250, Audio: true}, {Num: 48, GOP: 1000}, {Num: 1, GOP: 2},
+			{Num: 30, GOP: 30},
+			{Num: 30, GOP: 60, Audio: true},
+			{Num: 30000, Den: 1001, GOP: 60, Audio: true},
+			{Num: 25, GOP: 48, Audio: true},
+			{Num: 24000, Den: 1001, GOP: 24},
+			{Num: 50, GOP: 25},
+			{Num: 60000, Den: 1001, GOP: 120, Audio: true},
+			{Num: 60, GOP: 60, Reorder: 2},
+			{Num: 15, GOP: 7},
+			{Num: 10, GOP: 13, Audio: true},
+			{Num: 120, GOP: 240},
+			{Num: 30, GOP: 250, Audio: true},
+			{Num: 48, GOP: 1000},
+			{Num: 1, GOP: 2},
 		} {
 			container := []string{live.ContainerTS, live.ContainerMP4}[i%2]
 			t.Run(fmt.Sprintf("%v/%d over %d GOP %d", part, s.Num, max(s.Den, 1), s.GOP), func(t *testing.T) {
