@@ -1,0 +1,208 @@
+package rtmp
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/ingest"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/media"
+	wire "github.com/sluice-live/sluice/internal/rtmp"
+)
+
+// A feed turns one encoder's messages into units for its session. It belongs to the
+// connection's goroutine.
+type feed struct {
+	session ingest.Session
+	metrics *metrics
+	retime  media.Retimer
+	said    ingest.Announcement
+
+	video      *media.Track // nil before the sequence header
+	avcC       []byte       // that video was made of
+	lengthSize int          // bytes before each NAL unit
+	audio      *media.Track
+	asc        []byte // AudioSpecificConfig that audio was made of
+
+	messages, bytes, dropped int64 // since the start
+	counted                  struct{ messages, bytes int64 }
+	countAt                  time.Time
+}
+
+func newFeed(s ingest.Session, m *metrics) *feed { return &feed{session: s, metrics: m} }
+
+// take handles one message that arrived at now.
+func (f *feed) take(m wire.Message, now time.Time) error {
+	f.messages++
+	f.bytes += int64(len(m.Payload))
+	if now.Sub(f.countAt) > time.Second {
+		f.countAt = now
+		f.count()
+	}
+	switch m.Type {
+	case wire.TypeVideo:
+		return f.takeVideo(m, now)
+	case wire.TypeAudio:
+		return f.takeAudio(m, now)
+	}
+	o, ok, err := wire.ParseMetadata(m)
+	switch {
+	case err != nil:
+		return f.drop(dropMalformed) // not worth a stream
+	case ok:
+		f.said = announcement(o)
+		f.session.Announce(f.said)
+	}
+	return nil
+}
+
+// count moves what was received since the last time into the metrics, which all
+// connections share: once a second, not once a message.
+func (f *feed) count() {
+	f.metrics.messages.Add(float64(f.messages - f.counted.messages))
+	f.metrics.bytes.Add(float64(f.bytes - f.counted.bytes))
+	f.counted.messages, f.counted.bytes = f.messages, f.bytes
+}
+
+func (f *feed) drop(reason string) error {
+	f.dropped++
+	f.metrics.dropped.WithLabelValues(reason).Inc()
+	return nil
+}
+
+func (f *feed) takeVideo(m wire.Message, now time.Time) error {
+	tag, err := wire.ParseVideo(m.Payload)
+	if err != nil {
+		return err
+	}
+	if err := supported(tag, wire.AVC, "video"); err != nil {
+		return err
+	}
+	switch {
+	case tag.Packet == wire.PacketConfig:
+		return f.videoConfig(tag.Data)
+	case tag.Packet != wire.PacketFrames:
+		return nil
+	case f.video == nil:
+		return f.drop(dropNoConfig)
+	case len(tag.Data) == 0:
+		return f.drop(dropEmpty)
+	}
+	p, err := media.ParseH264(tag.Data, f.lengthSize)
+	if err != nil {
+		return f.drop(dropMalformed)
+	}
+	if !p.Slices {
+		return f.drop(dropNoPicture)
+	}
+	u := media.Unit{Track: f.video, Key: p.IDR, Data: p.Data, Received: now}
+	u.DTS, u.PTS = f.retime.Video(f.video, m.Timestamp, int64(tag.Offset))
+	return f.session.Write(u)
+}
+
+func (f *feed) takeAudio(m wire.Message, now time.Time) error {
+	tag, err := wire.ParseAudio(m.Payload)
+	if err != nil {
+		return err
+	}
+	if err := supported(tag, wire.AAC, "audio"); err != nil {
+		return err
+	}
+	switch {
+	case tag.Packet == wire.PacketConfig:
+		return f.audioConfig(tag.Data)
+	case tag.Packet != wire.PacketFrames:
+		return nil
+	case f.audio == nil:
+		return f.drop(dropNoConfig)
+	case len(tag.Data) == 0:
+		return f.drop(dropEmpty)
+	}
+	u := media.Unit{Track: f.audio, Key: true, Data: tag.Data, Received: now}
+	u.DTS = f.retime.Audio(f.audio, m.Timestamp)
+	u.PTS = u.DTS
+	return f.session.Write(u)
+}
+
+// supported refuses media of another codec than want, and more than one track.
+func supported(tag wire.Tag, want wire.FourCC, kind string) error {
+	switch tag.Packet {
+	case wire.PacketMultiple:
+		return live.Errorf(live.Unsupported, "Multitrack %s is not supported.", kind)
+	case wire.PacketConfig, wire.PacketFrames:
+		if tag.Codec != want {
+			return live.Errorf(live.Unsupported, "The %s codec (%s) is not supported; send H.264 and AAC.", kind, tag.Codec)
+		}
+	}
+	return nil
+}
+
+// videoConfig takes a sequence header. Encoders repeat it; only other bytes are
+// another track.
+func (f *feed) videoConfig(avcC []byte) error {
+	if f.video != nil && bytes.Equal(avcC, f.avcC) {
+		return nil
+	}
+	c, err := media.ParseAVCConfig(avcC)
+	var t *media.Track
+	if err == nil {
+		t, err = media.NewH264Track(c.SPS, c.PPS)
+	}
+	if err != nil {
+		return &live.Error{Kind: live.Unsupported, Detail: "The H.264 sequence header is not usable.", Err: err}
+	}
+	if t.FrameRate == 0 {
+		t.FrameRate = f.said.FrameRate
+	}
+	f.video, f.avcC, f.lengthSize = t, avcC, c.LengthSize
+	return nil
+}
+
+func (f *feed) audioConfig(asc []byte) error {
+	if f.audio != nil && bytes.Equal(asc, f.asc) {
+		return nil
+	}
+	t, err := media.NewAACTrack(asc)
+	if err != nil {
+		return &live.Error{Kind: live.Unsupported, Detail: "The AAC sequence header is not usable.", Err: err}
+	}
+	f.audio, f.asc = t, asc
+	return nil
+}
+
+// Bounds of what an encoder may say of itself.
+const (
+	maxEncoder   = 256       // bytes
+	maxSaid      = 1_000_000 // kbit/s, pixels, Hz
+	maxFrameRate = 300       // frames per second
+)
+
+// announcement maps onMetaData (low-latency.md 3.5). Bit rates are in kbit/s of 1000
+// there, whoever wrote them.
+func announcement(o wire.Object) ingest.Announcement {
+	number := func(name string, limit float64) float64 {
+		if v := o.Number(name); v > 0 && v <= limit {
+			return v
+		}
+		return 0
+	}
+	encoder := o.String("encoder")
+	a := ingest.Announcement{
+		Encoder:         strings.ToValidUTF8(encoder[:min(len(encoder), maxEncoder)], ""),
+		Width:           int(number("width", maxSaid)),
+		Height:          int(number("height", maxSaid)),
+		FrameRate:       number("framerate", maxFrameRate),
+		VideoBitRate:    int64(math.Trunc(number("videodatarate", maxSaid) * 1000)),
+		AudioBitRate:    int64(math.Trunc(number("audiodatarate", maxSaid) * 1000)),
+		AudioSampleRate: int(number("audiosamplerate", maxSaid)),
+		AudioChannels:   int(number("audiochannels", 64)),
+	}
+	if stereo, ok := o.Get("stereo").(bool); ok && a.AudioChannels == 0 {
+		if a.AudioChannels = 1; stereo {
+			a.AudioChannels = 2
+		}
+	}
+	return a
+}
