@@ -73,7 +73,7 @@ func newFile(name string, body []byte) *file {
 	}}
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
-	f.header.Write(&head)
+	_ = f.header.Write(&head) // a Buffer takes everything
 	head.WriteString("\r\n")
 	f.head = head.Bytes()
 	return f

@@ -55,7 +55,7 @@ func serve(ctx context.Context, ln net.Listener, c config) error {
 	switch c.mode {
 	case "nethttp":
 		srv := &http.Server{Handler: files}
-		defer context.AfterFunc(ctx, func() { srv.Close() })()
+		defer context.AfterFunc(ctx, func() { _ = srv.Close() })() // Serve says how it ended
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}

@@ -101,8 +101,7 @@ func (l *Loop) Dial(addr netip.AddrPort, h Handler) (*Conn, error) {
 		err = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: reading, Fd: int32(fd)})
 	}
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("evloop: connect %v: %w", addr, err)
+		return nil, fmt.Errorf("evloop: connect %v: %w", addr, errors.Join(err, unix.Close(fd)))
 	}
 	c := &Conn{loop: l, fd: fd, handler: h}
 	l.conns[int32(fd)] = c
@@ -145,7 +144,7 @@ func (c *Conn) Close() {
 	if !c.closed {
 		c.closed = true
 		delete(c.loop.conns, int32(c.fd))
-		unix.Close(c.fd)
+		_ = unix.Close(c.fd) // the descriptor is gone whatever it says (close(2))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -123,25 +124,28 @@ func Parse(b []byte) (*File, error) {
 	if len(f.Media) == 0 {
 		return nil, errors.New("flv: no media tags")
 	}
-	first, last := f.Media[0].MS, uint32(0)
+	first := f.Media[0].MS
 	for i := range f.Media {
-		t := &f.Media[i]
-		t.MS -= min(first, t.MS)
-		last = max(last, t.MS)
+		f.Media[i].MS -= min(first, f.Media[i].MS)
 	}
-	f.Loop = loop(video, last)
+	f.close(video)
 	return f, nil
 }
 
-// loop is the length of the file: a whole number of video frames where it can tell,
-// and always past the last tag, so that time never runs backwards.
-func loop(video []uint32, last uint32) time.Duration {
-	d := int64(last) + 33
-	if n := int64(len(video)); n > 1 && video[n-1] > video[0] {
-		span := int64(video[n-1] - video[0])
+// close sets Loop: a whole number of video frames where it can tell, so that keyframes
+// stay on their grid. Encoders flush an audio frame or two past the last picture;
+// those would overlap the next turn and are dropped.
+func (f *File) close(video []uint32) {
+	var d uint64 // milliseconds
+	if n := uint64(len(video)); n > 1 && video[n-1] > video[0] {
+		span := uint64(video[n-1] - video[0])
 		d = (span*n + (n-1)/2) / (n - 1)
+		f.Media = slices.DeleteFunc(f.Media, func(t Tag) bool { return t.Type == Audio && t.MS > 0 && uint64(t.MS) >= d })
 	}
-	return time.Duration(max(d, int64(last)+1)) * time.Millisecond
+	for _, t := range f.Media { // time never runs backwards
+		d = max(d, uint64(t.MS)+1)
+	}
+	f.Loop = time.Duration(d) * time.Millisecond
 }
 
 // AppendHeader appends the header of a file with audio and video.

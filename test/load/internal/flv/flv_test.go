@@ -15,7 +15,7 @@ func sample() []byte {
 	b = AppendTag(b, Tag{Type: Video, Data: []byte{0x17, 0, 0, 0, 0, 1}})
 	b = AppendTag(b, Tag{Type: Audio, Data: []byte{0xaf, 0, 0x11, 0x90}})
 	for i := range 30 {
-		ms := uint32(1000 + i*1000/30)
+		ms := uint32(1000 + (i*1000+15)/30) // rounded, as encoders do
 		b = AppendTag(b, Tag{Type: Video, MS: ms, Data: []byte{0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41}})
 		b = AppendTag(b, Tag{Type: Audio, MS: ms, Data: []byte{0xaf, 1, 0}})
 	}
@@ -35,6 +35,20 @@ func TestParse(t *testing.T) {
 	}
 	if !f.Media[0].AVC() || f.Media[1].AVC() {
 		t.Error("AVC does not tell video from audio")
+	}
+}
+
+func TestTheLoopIsWholeFrames(t *testing.T) {
+	b := sample()
+	for _, ms := range []uint32{1993, 2000, 2015} { // from 1000: inside, at and past a second
+		b = AppendTag(b, Tag{Type: Audio, MS: ms, Data: []byte{0xaf, 1, 0}})
+	}
+	f, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := f.Media[len(f.Media)-1]; f.Loop != time.Second || last.MS != 993 {
+		t.Errorf("loop %v, last tag at %d ms; want 1s and 993", f.Loop, last.MS)
 	}
 }
 
@@ -71,7 +85,7 @@ func FuzzParse(f *testing.F) {
 	s := sample()
 	f.Add(s)
 	f.Add(s[:len(s)/2])
-	f.Add(bytes.Replace(s, []byte{0x27, 1}, []byte{0xa7, 1}, -1))
+	f.Add(bytes.ReplaceAll(s, []byte{0x27, 1}, []byte{0xa7, 1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := Parse(b)
 		if err != nil {

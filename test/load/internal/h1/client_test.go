@@ -24,7 +24,11 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return &Client{Loop: l, Addr: netip.MustParseAddrPort(host), Host: host}
 }
 

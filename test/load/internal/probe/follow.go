@@ -32,6 +32,7 @@ type follower struct {
 	info          hls.Info
 	partTargets   map[time.Duration]bool
 	deltas        int
+	prefetched    int
 }
 
 // units fetches until ctx is done or the stream ends, and sends what came. The caller
@@ -122,6 +123,9 @@ func (f *follower) reload(ctx context.Context, queue chan<- item) {
 				delete(f.hinted, it.URI)
 				continue
 			}
+			if it.Prefetch {
+				f.prefetched++
+			}
 			f.enqueue(queue, p.url, it.URI, it.Prefetch)
 		}
 		if f.cfg.Mode == Hint && in.Hint != "" && !f.hinted[in.Hint] {
@@ -192,7 +196,7 @@ func (f *follower) enqueue(queue chan<- item, base, ref string, growing bool) {
 
 func (f *follower) report(r *Result) {
 	r.TargetDuration, r.PartTarget, r.PartHoldBack = f.info.TargetDuration.Seconds(), f.info.PartTarget.Seconds(), f.info.PartHoldBack.Seconds()
-	r.PartTargets, r.Deltas = len(f.partTargets), f.deltas
+	r.PartTargets, r.Deltas, r.Prefetched = len(f.partTargets), f.deltas, f.prefetched
 }
 
 // nearEdge leaves the items from the last one a decoder can start with.

@@ -87,6 +87,7 @@ type Result struct {
 	Units          int           `json:"units"` // parts or segments
 	FramesPerUnit  float64       `json:"frames_per_unit"`
 	Missing        int           `json:"missing_frames"`
+	Prefetched     int           `json:"prefetched"` // segments found by EXT-X-PREFETCH
 	Requests       int           `json:"requests"`
 	Playlists      int           `json:"playlists"`
 	PlaylistBytes  float64       `json:"playlist_bytes_mean"` // on the wire

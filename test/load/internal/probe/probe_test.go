@@ -67,6 +67,9 @@ func TestEveryFrameIsFound(t *testing.T) {
 			if r.Compressed != r.Playlists-1 { // the multivariant playlist of the stub is plain
 				t.Errorf("%d of %d playlists compressed", r.Compressed, r.Playlists)
 			}
+			if (r.Prefetched > 0) != (tt.mode == Prefetch) {
+				t.Errorf("%d segments prefetched", r.Prefetched)
+			}
 			// Which frames come early is timing; that streamed ones can is the scanner's test.
 			if hasParts := !tt.cfg.Plain; hasParts != (r.PartTargets == 1) {
 				t.Errorf("%d part targets seen", r.PartTargets)

@@ -43,12 +43,16 @@ func TestReadFailsWhenAServerIsGone(t *testing.T) {
 }
 
 func TestReadCountsChildren(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // says that it was killed
+	})
 	tree, err := Tree([]int{os.Getpid()})
 	if err != nil || !slices.Contains(tree, cmd.Process.Pid) {
 		t.Errorf("Tree = %v, %v, want it to hold child %d", tree, err, cmd.Process.Pid)

@@ -188,13 +188,11 @@ func (p *publishers) publish(ctx context.Context, url string, late *stats.Hist) 
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- conn.Drain() }()
-	gone := false
+	var drain sync.WaitGroup
+	drain.Go(func() { ended <- conn.Drain() })
 	defer func() {
-		conn.Close()
-		if !gone {
-			<-ended
-		}
+		_ = conn.Close() // whatever ended it is told already
+		drain.Wait()
 	}()
 	if p.file.Meta != nil {
 		if err := conn.WriteMetadata(p.file.Meta); err != nil {
@@ -224,7 +222,6 @@ func (p *publishers) publish(ctx context.Context, url string, late *stats.Hist) 
 			case <-ctx.Done():
 				return nil
 			case err := <-ended:
-				gone = true
 				return fmt.Errorf("publish: the server ended it: %w", err)
 			}
 			now := time.Now()

@@ -128,9 +128,13 @@ func TestDialRefusesOtherMachines(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	var wire bytes.Buffer
 	w := NewWriter(&wire)
-	w.Write(5, Message{TypeVideo, 1, 40, make([]byte, 500)})
-	w.SetChunkSize(7)
-	w.Write(5, Message{TypeVideo, 1, 1 << 25, make([]byte, 50)})
+	if err := errors.Join(
+		w.Write(5, Message{TypeVideo, 1, 40, make([]byte, 500)}),
+		w.SetChunkSize(7),
+		w.Write(5, Message{TypeVideo, 1, 1 << 25, make([]byte, 50)}),
+	); err != nil {
+		f.Fatal(err)
+	}
 	f.Add(wire.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := NewReader(bytes.NewReader(b))

@@ -4,7 +4,6 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -111,13 +110,13 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	switch name := f[len(f)-1]; {
-	case name == "index.m3u8":
-		io.WriteString(w, "#EXTM3U\n#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"720p30\",NAME=\"720p30\"\n"+
+	switch name := f[len(f)-1]; name {
+	case "index.m3u8":
+		fmt.Fprint(w, "#EXTM3U\n#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"720p30\",NAME=\"720p30\"\n"+
 			"#EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720,VIDEO=\"720p30\"\nv/media.m3u8\n")
-	case name == "media.m3u8":
+	case "media.m3u8":
 		st.servePlaylist(w, r)
-	case name == "init.mp4":
+	case "init.mp4":
 		w.Write(box("ftyp", nil))
 	default:
 		msn, idx := -1, -1
@@ -139,13 +138,13 @@ func (s *stream) servePlaylist(w http.ResponseWriter, r *http.Request) {
 	}
 	body := s.playlist(q.Get("_HLS_skip") == "YES")
 	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		io.WriteString(w, body)
+		fmt.Fprint(w, body)
 		return
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	z := gzip.NewWriter(w)
-	io.WriteString(z, body)
-	z.Close()
+	fmt.Fprint(z, body)
+	_ = z.Close() // only a client that left makes it fail
 }
 
 // wait blocks until ok, the end of the stream or of the request. ok is called locked.

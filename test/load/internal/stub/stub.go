@@ -120,7 +120,9 @@ func (s *Server) serveRTMP(c net.Conn) {
 	if _, err := io.ReadFull(c, hello[:]); err != nil {
 		return
 	}
-	c.Write(append(hello[:], hello[1:]...)) // S0, S1 and, echoing C1, S2
+	if _, err := c.Write(append(hello[:], hello[1:]...)); err != nil { // S0, S1 and, echoing C1, S2
+		return
+	}
 	if _, err := io.CopyN(io.Discard, c, 1536); err != nil {
 		return
 	}
@@ -182,8 +184,8 @@ func Clip() []byte {
 			head = 0x17
 		}
 		nal := append([]byte{0, 0, 0x0f, 0xa0, 0x41}, make([]byte, 3999)...)
-		b = flv.AppendTag(b, flv.Tag{Type: flv.Video, MS: uint32(i * 1000 / 30), Data: append([]byte{head, 1, 0, 0, 0}, nal...)})
-		b = flv.AppendTag(b, flv.Tag{Type: flv.Audio, MS: uint32(i * 1000 / 30), Data: []byte{0xaf, 1, 0, 0}})
+		b = flv.AppendTag(b, flv.Tag{Type: flv.Video, MS: uint32((i*1000 + 15) / 30), Data: append([]byte{head, 1, 0, 0, 0}, nal...)})
+		b = flv.AppendTag(b, flv.Tag{Type: flv.Audio, MS: uint32((i*1000 + 15) / 30), Data: []byte{0xaf, 1, 0, 0}})
 	}
 	return b
 }

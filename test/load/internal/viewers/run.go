@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer loop.Close()
+	defer func() { _ = loop.Close() }()
 	c := &crowd{cfg: cfg, targets: targets, loop: loop, first: map[update]time.Time{}, inflated: map[string][]byte{}}
 	if cfg.Header != "" {
 		c.header = cfg.Header + "\r\n"
