@@ -19,7 +19,7 @@ const (
 // A frameRate is num/den frames per second; zero means none.
 type frameRate struct{ num, den int64 }
 
-// rates are those that input without a declared rate is compared with.
+// rates are those that input without a declared rate is compared with, rising.
 func rates() [18]frameRate {
 	return [...]frameRate{
 		{10, 1}, {12, 1}, {25, 2}, {15000, 1001}, {15, 1}, {20, 1}, {24000, 1001}, {24, 1}, {25, 1},
@@ -137,7 +137,6 @@ type candidate struct {
 	dead      bool
 	low, high int64 // distance of the frames from the grid; ticks
 	index     int64 // of the last frame
-	single    int   // frames that followed their predecessor by one grid step
 }
 
 // add takes a frame. When a rate is found, anchor and index place this frame on its grid.
@@ -160,9 +159,6 @@ func (l *learner) add(in int64) (r frameRate, anchor, index int64, ok bool) {
 			c.dead = true
 			continue
 		}
-		if k == c.index+1 {
-			c.single++
-		}
 		c.index, alive = k, true
 	}
 	if alive && (since < learnTime || l.frames < learnFrames) {
@@ -170,16 +166,14 @@ func (l *learner) add(in int64) (r frameRate, anchor, index int64, ok bool) {
 	}
 	best := -1
 	for i := range l.candidates {
+		// Multiples of the real rate fit as well, but for ticks; the lowest comes first.
+		const ticks = 4
 		c := &l.candidates[i]
-		// A grid on which most frames skip steps is a multiple of the real one.
-		if c.dead || 2*c.single < l.frames {
-			continue
-		}
-		if b := max(best, 0); best < 0 || c.high-c.low < l.candidates[b].high-l.candidates[b].low {
+		if b := &l.candidates[max(best, 0)]; !c.dead && (best < 0 || c.high-c.low < b.high-b.low-ticks) {
 			best = i
 		}
 	}
-	if best >= 0 && alive {
+	if best >= 0 {
 		c := l.candidates[best]
 		r, anchor, index, ok = rates()[best], l.start+(c.low+c.high)/2, c.index, true
 	}

@@ -85,6 +85,9 @@ func TestRetimerLearnsARateThatNobodyDeclared(t *testing.T) {
 					first = dts
 				}
 				// The two roundings may differ by a tick.
+				if k == learned && r.video.rate != (frameRate{e.num, e.den}) {
+					t.Fatalf("learned %v", r.video.rate)
+				}
 				if d := dts - first - (e.exact(k) - e.exact(learned)); k > learned && (d > 1 || d < -1) {
 					t.Fatalf("frame %d: DTS off the grid by %d ticks", k, d)
 				}

@@ -280,14 +280,40 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
-// A refused encoder has time to read why, and no more.
+// A refused client has time to read why, and no more.
 func TestLinger(t *testing.T) {
+	other := command("connect", 1.0, wire.Object{{Name: "app", Value: "other"}})
+	play := join(command("connect", 1.0, wire.Object{{Name: "app", Value: "app"}}), command("play", 2.0, nil, "key"))
+	for name, in := range map[string][]byte{"bad key": opening("denied"), "another application": other, "player": play} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, kept := serveOne(t, newServer(Config{}, newRecorder()))
+				defer client.Close()
+				go func() { _, _ = client.Write(append(hello(), in...)) }()
+				if got := kept(); got != time.Second {
+					t.Errorf("kept for %v, want 1s", got)
+				}
+			})
+		})
+	}
+}
+
+// An interrupt is not undone by a deadline that is set after it.
+func TestInterruptIsForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, kept := serveOne(t, newServer(Config{}, newRecorder()))
+		server, client := net.Pipe()
 		defer client.Close()
-		go func() { _, _ = client.Write(append(hello(), opening("denied")...)) }()
-		if got := kept(); got != time.Second {
-			t.Errorf("kept for %v, want 1s", got)
+		c := &conn{Conn: server, write: time.Second}
+		c.interrupt()
+		if err := c.within(time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.whileActive(time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := c.Read(make([]byte, 1)); err == nil || time.Since(began) != 0 {
+			t.Errorf("Read = %v after %v", err, time.Since(began))
 		}
 	})
 }

@@ -293,7 +293,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.TLS = func() *tls.Config { return lax }
 	s := start(t, cfg, newRecorder())
-	clientTLS.MaxVersion = tls.VersionTLS11
+	clientTLS.MinVersion, clientTLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	if c, err := wire.Dial(t.Context(), s.url("app/key"), wire.ClientConfig{TLS: clientTLS}); err == nil {
 		_ = c.Abort()
 		t.Error("TLS 1.1 was accepted")
