@@ -324,6 +324,23 @@ func TestClose(t *testing.T) {
 			t.Errorf("Part: %v", err)
 		}
 	})
+	t.Run("sound after the last picture is kept", func(t *testing.T) {
+		r := newRendition(t, Config{LowLatency: true, Container: live.ContainerMP4})
+		src := &source{Num: 30, GOP: 30, Audio: true}
+		feed(t, r, src, 2*time.Second) // ends with the picture that completes a part
+		tail := media.Unit{Track: src.sound, DTS: 3 * 48000, PTS: 3 * 48000, Key: true, Data: bytes.Repeat([]byte{0x5c}, 333)}
+		if err := r.Write(tail); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		b, err := r.Segment(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(join(b), tail.Data) {
+			t.Error("the last segment lacks the sound after its last picture")
+		}
+	})
 	t.Run("afterwards nothing is written or found", func(t *testing.T) {
 		r := newRendition(t, Config{LowLatency: true})
 		src := &source{Num: 30, GOP: 30}

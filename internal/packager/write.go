@@ -426,7 +426,14 @@ func (r *Rendition) Close() {
 		return
 	}
 	if w.fixed != nil {
-		r.closeSegment(w.lastDTS + w.cadence.next())
+		end := w.lastDTS + w.cadence.next()
+		if w.open != nil && w.pictures == 0 && len(w.part) > 0 {
+			// Sound that outlasts the last picture has no later segment to go to.
+			t := w.part[len(w.part)-1]
+			end = max(end, clock(t.DTS+media.SamplesPerFrame, t.Track.Timescale))
+			r.finishPart(end)
+		}
+		r.closeSegment(end)
 	}
 	w.closed = true
 	r.publish()
