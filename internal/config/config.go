@@ -46,7 +46,7 @@ type Config struct {
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
 	OriginURL URL    `help:"Base URL that other nodes fetch this node's media from. Empty derives it from the machine's address and http."`
 
-	HLSPart         time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 50ms to 2s. Shorter parts mean less latency and more requests."`
+	HLSPart         time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
 	HLSWindow       time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`
 	PlaybackURLForm string        `default:"ivs" help:"Form of playback URLs: ivs has /live-video.net/api/video/ in its path, which the Amazon IVS player needs for low latency; short has /api/video/."`
 

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// MinHLSPart is the shortest part target that can be asked for.
+const MinHLSPart = 100 * time.Millisecond
+
 // Validate returns nil or every rule that c breaks, each with its key and value.
 func (c *Config) Validate() error {
 	var errs []error
@@ -46,7 +49,7 @@ func (c *Config) Validate() error {
 	rule(c.Node == "" || len(c.Node) <= 63 && only(c.Node, lower+upper+digits+"-_"), "node", c.Node, "1 to 63 letters, digits, - and _")
 	rule(c.OriginURL == "" || base(c.OriginURL), "origin-url", Redact(string(c.OriginURL)), "http(s)://host[:port][/path]")
 
-	within(rule, "hls-part", c.HLSPart, 50*time.Millisecond, 2*time.Second)
+	within(rule, "hls-part", c.HLSPart, MinHLSPart, 2*time.Second)
 	within(rule, "hls-window", c.HLSWindow, 6*time.Second, 10*time.Minute)
 	rule(c.PlaybackURLForm == "ivs" || c.PlaybackURLForm == "short", "playback-url-form", c.PlaybackURLForm, "ivs or short")
 
