@@ -12,7 +12,9 @@ import (
 
 func TestAMF0RoundTrip(t *testing.T) {
 	want := []any{
-		"publish", 5.0, nil, true, false, Undefined{}, Date(1.7e12), math.Inf(1),
+		"publish", 5.0, nil, true, false,
+		Undefined{},
+		Date(1.7e12), math.Inf(1),
 		strings.Repeat("long", 20_000),
 		Object{{"app", "app"}, {"in", Object{{"deep", []any{1.0, "two", nil}}}}, {"", "no name"}},
 		ECMAArray{{"width", 1280.0}, {"stereo", true}},

@@ -42,7 +42,7 @@ func readAll(b []byte, l Limits) (got []string, err error) {
 	r := NewReader(bufio.NewReader(bytes.NewReader(b)), l)
 	for {
 		m, err := r.ReadMessage()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {

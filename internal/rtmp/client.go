@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -252,11 +251,6 @@ func (c *Client) write(id uint8, m Message) error {
 		return fmt.Errorf("rtmp: %w", err)
 	}
 	return nil
-}
-
-// Ping asks the server for a sign of life, which Wait skips.
-func (c *Client) Ping(now uint32) error {
-	return c.write(chunkControl, userControlMessage(eventPingRequest, binary.BigEndian.AppendUint32(nil, now)...))
 }
 
 // Close says goodbye and closes the connection.

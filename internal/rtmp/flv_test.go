@@ -163,7 +163,7 @@ func TestFileReader(t *testing.T) {
 	if d := cmp.Diff(FileTag{TypeVideo, 1<<24 | 40, []byte("ab")}, got); err != nil || d != "" {
 		t.Error(err, d)
 	}
-	if _, err := f.Next(); err != io.EOF {
+	if _, err := f.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("end: %v", err)
 	}
 	for name, in := range map[string]string{
@@ -180,7 +180,7 @@ func TestFileReader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Next(); err == nil || err == io.EOF {
+		if _, err := f.Next(); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -47,7 +47,7 @@ func (s *script) said(t testing.TB) (words []string) {
 	r := NewReader(bufio.NewReader(&s.answers), testLimits)
 	for {
 		m, err := r.ReadMessage()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return words
 		}
 		if err != nil {
@@ -152,7 +152,8 @@ func TestServerAnswers(t *testing.T) {
 			[]string{
 				opening[0], opening[1], opening[2], "_result/0 2", "_result/0 3",
 				"onFCPublish/0 0 NetStream.Publish.Start", "_result/0 4 1", started[4], started[5],
-			}, nil,
+			},
+			nil,
 		},
 		"AMF3 commands": {cmdsAs(TypeCommandAMF3, []byte{0}, connect("app"), createStream, publishKey), started, nil},
 		"AMF3 commands without their format byte": {cmdsAs(TypeCommandAMF3, nil, connect("app"), createStream, publishKey), started, nil},
@@ -315,7 +316,7 @@ func TestAggregateIsSplit(t *testing.T) {
 	in := append(cmds(connect("app"), createStream, publishKey), chunk0(6, 5000, len(agg), TypeAggregate, 1, agg...)...)
 	_, got, err := readPublished(t, in)
 	want := []string{"9/1@5000 7631", "8/1@5010 61", "9/1@5033 77"}
-	if err != io.EOF || !slices.Equal(got, want) {
+	if !errors.Is(err, io.EOF) || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
@@ -395,11 +396,25 @@ func (c *tape) Write(p []byte) (int, error) {
 // publishLikeOBS sends what OBS sends, in its order and layout (clients.md C.6).
 func publishLikeOBS(c *Client) error {
 	err := c.WriteMetadata(Object{
-		{"duration", 0.0}, {"fileSize", 0.0}, {"width", 1280.0}, {"height", 720.0},
-		{"videocodecid", 7.0}, {"videodatarate", 2500.0}, {"framerate", 30.0},
-		{"audiocodecid", 10.0}, {"audiodatarate", 160.0}, {"audiosamplerate", 48000.0},
-		{"audiosamplesize", 16.0}, {"audiochannels", 2.0}, {"stereo", true},
-		{"2.1", false}, {"3.1", false}, {"4.0", false}, {"4.1", false}, {"5.1", false}, {"7.1", false},
+		{"duration", 0.0},
+		{"fileSize", 0.0},
+		{"width", 1280.0},
+		{"height", 720.0},
+		{"videocodecid", 7.0},
+		{"videodatarate", 2500.0},
+		{"framerate", 30.0},
+		{"audiocodecid", 10.0},
+		{"audiodatarate", 160.0},
+		{"audiosamplerate", 48000.0},
+		{"audiosamplesize", 16.0},
+		{"audiochannels", 2.0},
+		{"stereo", true},
+		{"2.1", false},
+		{"3.1", false},
+		{"4.0", false},
+		{"4.1", false},
+		{"5.1", false},
+		{"7.1", false},
 		{"encoder", "obs-output module (libobs version 32.2.1)"},
 	})
 	audio := func(ts uint32, p Packet, data string) {

@@ -43,7 +43,7 @@ func (c *conn) readUntil(t time.Time) error {
 	if c.interrupted {
 		return nil // the deadline has passed and stays so
 	}
-	return c.Conn.SetReadDeadline(t)
+	return c.SetReadDeadline(t)
 }
 
 // interrupt makes the read under way and all later ones time out.
@@ -51,12 +51,12 @@ func (c *conn) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupted = true
-	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // fails only when closed, which will do
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // fails only when closed, which will do
 }
 
 // startTLS puts tc, a TLS connection over c.Conn, in its place.
 func (c *conn) startTLS(ctx context.Context, tc *tls.Conn) error {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
 		return err
 	}
 	if err := tc.HandshakeContext(ctx); err != nil {
@@ -81,7 +81,7 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -96,7 +96,7 @@ func (c *conn) linger(d time.Duration) {
 			return
 		}
 	}
-	if err := c.Conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return
 	}
 	var sink [4096]byte

@@ -35,15 +35,18 @@ func TestFeedMakesUnits(t *testing.T) {
 	}{
 		"frames before their sequence header are dropped": {
 			[]wire.Message{video(0, videoFrame(true, 0, idr)), audio(0, audioFrame("raw")), video(0, videoConfig(avcC)), video(33, videoFrame(true, 0, idr))},
-			[]string{idr}, 2,
+			[]string{idr},
+			2,
 		},
 		"2-byte lengths are widened": {
 			[]wire.Message{video(0, videoConfig(short)), video(0, videoFrame(true, 0, "\x00\x02\x65\x88"))},
-			[]string{"\x00\x00\x00\x02\x65\x88"}, 0,
+			[]string{"\x00\x00\x00\x02\x65\x88"},
+			0,
 		},
 		"lengths that do not add up": {
 			[]wire.Message{video(0, videoConfig(avcC)), video(0, videoFrame(true, 0, "\x00\x00\x00\x09\x65")), video(33, videoFrame(true, 0, idr))},
-			[]string{idr}, 1,
+			[]string{idr},
+			1,
 		},
 		"SEI alone is no unit": {
 			[]wire.Message{video(0, videoConfig(avcC)), video(0, videoFrame(true, 0, "\x00\x00\x00\x02\x06\x05"))},
@@ -61,7 +64,8 @@ func TestFeedMakesUnits(t *testing.T) {
 		},
 		"Enhanced RTMP of one track": {
 			[]wire.Message{video(0, exVideo("\x90avc1"+avcC)), video(0, exVideo("\x91avc1\x00\x00\x00"+idr)), video(33, exVideo("\xa3avc1"+slice)), audio(0, exVideo("\x90mp4a"+asc)), audio(0, exVideo("\x91mp4araw"))},
-			[]string{idr, slice, "raw"}, 0,
+			[]string{idr, slice, "raw"},
+			0,
 		},
 		"HDR metadata of another codec is ignored": {[]wire.Message{video(0, exVideo("\x94hvc1\x02"))}, nil, 0},
 	} {

@@ -134,8 +134,7 @@ func (s *Server) accept(ctx context.Context) (net.Conn, error) {
 		if err == nil {
 			return c, nil
 		}
-		//lint:ignore SA1019 net/http decides by the same deprecated method
-		if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Temporary() {
+		if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Temporary() { //nolint:staticcheck // deprecated, and what net/http decides by
 			return nil, err
 		}
 		s.log.LogAttrs(ctx, slog.LevelWarn, "accept failed, retrying", slog.Any("err", err), slog.Duration("delay", delay))
