@@ -96,6 +96,9 @@ func (r *row) ratio(ours, theirs string) string {
 	if r.Unit == "" || len(r.Values[ours]) == 0 || b <= 0 {
 		return "–"
 	}
+	if x := a / b; x < 0.1 {
+		return strconv.FormatFloat(x, 'g', 2, 64)
+	}
 	return strconv.FormatFloat(a/b, 'f', 2, 64)
 }
 

@@ -23,6 +23,8 @@ func TestTable(t *testing.T) {
 		tab.add("ours", []value{{title: "latency", unit: "ms", x: x, decimals: 1}, {title: "errors", x: 0}})
 	}
 	tab.add("theirs", []value{{title: "latency", unit: "ms", x: 120, decimals: 1, noise: 0.5}, {title: "errors", x: 2}})
+	tab.add("ours", []value{{title: "join", unit: "ms", x: 9}})
+	tab.add("theirs", []value{{title: "join", unit: "ms", x: 3034}})
 	tab.add("ours", []value{{title: "only ours", unit: "MB", x: 7}})
 	var b strings.Builder
 	if err := tab.write(&b, "here and now", []string{"ours", "theirs"}); err != nil {
@@ -34,6 +36,7 @@ func TestTable(t *testing.T) {
 |---|---|---:|---:|---:|
 | latency | ms | 90.0 (80.0–100.0) | 120.0 ~ | 0.75 |
 | errors |  | 0 | 2 | – |
+| join | ms | 9 | 3034 | 0.003 |
 | only ours | MB | 7 | – | – |
 
 ~ others used more than 0.35 cores of the machine in a run.
@@ -47,7 +50,7 @@ func TestTable(t *testing.T) {
 	}
 	var rows []row
 	text, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(text, &rows) != nil || len(rows) != 3 || len(rows[0].Values["ours"]) != 3 {
+	if err != nil || json.Unmarshal(text, &rows) != nil || len(rows) != 4 || len(rows[0].Values["ours"]) != 3 {
 		t.Errorf("saved %s, %v", text, err)
 	}
 }
