@@ -1,6 +1,9 @@
 package live
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Health is what GetStream reports of a live stream's input (low-latency.md 10).
 type Health string
@@ -35,6 +38,10 @@ type Session struct {
 	Ended      time.Time // zero while running
 	Snapshot   Channel   // the channel as it was at go-live
 	Ingest     Ingest    // what the encoder announced
+	Failed     bool      // one of its events tells of a failure
+
+	// Recording is the recording configuration as it was at go-live; nil for none.
+	Recording *RecordingConfiguration
 }
 
 // Ingest is what the encoder announced, one entry a track (low-latency.md 3.5).
@@ -70,4 +77,10 @@ type Event struct {
 	Type string // EventBridge detail-type, "IVS Stream State Change"
 	Code string // "" unless the event has one
 	Time time.Time
+}
+
+// Failure reports whether e tells of a limit that was exceeded, or of something that
+// failed; only such events have a code (low-latency.md 9.3, 9.5).
+func (e Event) Failure() bool {
+	return e.Type == "IVS Limit Breach" || e.Code != "" || strings.HasSuffix(e.Name, "Failure")
 }

@@ -18,6 +18,7 @@ const stateChange = "IVS Stream State Change"
 const (
 	lastEvent   = `SELECT coalesce(max(n), 0) FROM stream_event WHERE session = $1`
 	insertEvent = `INSERT INTO stream_event (session, n, name, type, code, time_ms) VALUES ($1, $2, $3, $4, $5, $6)`
+	failSession = `UPDATE stream_session SET failed = TRUE WHERE id = $1`
 	trimEvents  = `DELETE FROM stream_event WHERE session = $1 AND n <= $2`
 	listEvents  = `SELECT name, type, code, time_ms FROM stream_event WHERE session = $1 ORDER BY n DESC`
 
@@ -49,6 +50,11 @@ func (t *Tx) appendEvent(ctx context.Context, id string, e live.Event) error {
 	n++
 	if _, err := t.exec(ctx, insertEvent, id, n, e.Name, e.Type, e.Code, millis(e.Time)); err != nil {
 		return err
+	}
+	if e.Failure() {
+		if _, err := t.exec(ctx, failSession, id); err != nil {
+			return err
+		}
 	}
 	if n <= maxEvents {
 		return nil

@@ -41,6 +41,9 @@ func TestPlans(t *testing.T) {
 		"open sessions of a node": {openSessions, []any{"n"}, `stream_session_open`},
 		"last event":              {lastEvent, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
 		"events":                  {listEvents, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
+		"revocation":              {selectRevocation, []any{"ch", "v"}, `revocation_pkey|sqlite_autoindex_revocation_1`},
+		"old revocations":         {forgetRevocations, []any{1, 500}, `revocation_time`},
+		"old sessions":            {forgetSessions, []any{1, 500}, `stream_session_ended`},
 		"access key":              {selectKey, []any{"id"}, `access_key_pkey|sqlite_autoindex_access_key_1`},
 		"access keys":             {listKeys, []any{"id", 10}, `access_key_pkey|sqlite_autoindex_access_key_1`},
 		"keys of an account":      {listAccountKeys, []any{"", 10, "account7"}, `access_key_account`},
@@ -121,6 +124,8 @@ INSERT INTO stream_session (id, channel, account, region, node, generation, crea
   SELECT 's' || n, 'c' || n % 500, '', '', 'n' || n % 50, 1, n, n, n % 10, '{}', '{}' FROM generate_series(1, 10000) n;
 INSERT INTO stream_event (session, n, name, type, code, time_ms)
   SELECT 's' || n, 1, '', '', '', n FROM generate_series(1, 10000) n;
+INSERT INTO revocation (channel, viewer, version, revoked_ms)
+  SELECT 'c' || n % 500, 'v' || n, n, n FROM generate_series(1, 10000) n;
 INSERT INTO access_key (id, secret, account, principal, admin, policies, created_ms)
   SELECT 'a' || n, '', 'account' || n % 20, '', false, 'null', n FROM generate_series(1, 10000) n;
 ANALYZE`

@@ -19,7 +19,7 @@ ON CONFLICT DO NOTHING`
 	updateSession = `UPDATE stream_session SET started_ms = $2, snapshot = $3, ingest = $4 WHERE id = $1`
 	endSession    = `UPDATE stream_session SET ended_ms = $2 WHERE id = $1 AND ended_ms = 0`
 
-	sessionColumns = `s.id, s.channel, s.node, s.generation, s.created_ms, s.started_ms, s.ended_ms, s.snapshot, s.ingest`
+	sessionColumns = `s.id, s.channel, s.node, s.generation, s.created_ms, s.started_ms, s.ended_ms, s.snapshot, s.ingest, s.failed`
 	selectSession  = `SELECT ` + sessionColumns + ` FROM stream_session s WHERE s.id = $1`
 	listSessions   = `SELECT ` + sessionColumns + ` FROM stream_session s
 WHERE s.channel = $1 ORDER BY s.created_ms DESC, s.id DESC LIMIT $2`
@@ -28,9 +28,16 @@ WHERE s.channel = $1 AND (s.created_ms, s.id) < ($2, $3) ORDER BY s.created_ms D
 	openSessions = `SELECT ` + sessionColumns + ` FROM stream_session s WHERE s.node = $1 AND s.ended_ms = 0 ORDER BY s.id`
 )
 
-// snapshot is how a session's channel is kept: live.Channel leaves its tags to the row.
+// snapshot is how a session's channel and its recording configuration are kept: they
+// leave their tags to their rows.
 type snapshot struct {
 	live.Channel
+	Tags      map[string]string  `json:"tags,omitempty"`
+	Recording *recordingSnapshot `json:"recording,omitempty"` // its ARN is in Channel
+}
+
+type recordingSnapshot struct {
+	live.RecordingConfiguration
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
@@ -58,7 +65,7 @@ func (s *Store) CreateSession(ctx context.Context, x live.Session) error {
 	return nil
 }
 
-// UpdateSession writes the Started, Snapshot and Ingest of x; nothing else of a session
+// UpdateSession writes the Started, Snapshot, Recording and Ingest of x; nothing else of a session
 // changes but its end.
 func (s *Store) UpdateSession(ctx context.Context, x live.Session) error {
 	snap, in, err := sessionBodies(x)
@@ -167,7 +174,11 @@ func (s *Store) OpenSessionsOf(ctx context.Context, node string) ([]live.Session
 }
 
 func sessionBodies(x live.Session) (snap, in string, err error) {
-	a, err := json.Marshal(snapshot{x.Snapshot, x.Snapshot.Tags})
+	body := snapshot{Channel: x.Snapshot, Tags: x.Snapshot.Tags}
+	if r := x.Recording; r != nil {
+		body.Recording = &recordingSnapshot{*r, r.Tags}
+	}
+	a, err := json.Marshal(body)
 	if err != nil {
 		return "", "", fmt.Errorf("snapshot: %w", err)
 	}
@@ -185,7 +196,7 @@ func scanSession(scan func(...any) error) (live.Session, error) {
 		created, started, ended int64
 		snap, in                []byte
 	)
-	err := scan(&x.ID, &channel, &x.Node, &x.Generation, &created, &started, &ended, &snap, &in)
+	err := scan(&x.ID, &channel, &x.Node, &x.Generation, &created, &started, &ended, &snap, &in, &x.Failed)
 	if err != nil {
 		return live.Session{}, err
 	}
@@ -198,6 +209,13 @@ func scanSession(scan func(...any) error) (live.Session, error) {
 	}
 	x.Snapshot = body.Channel
 	x.Snapshot.ARN, x.Snapshot.Tags = x.Channel, body.Tags
+	if r := body.Recording; r != nil {
+		x.Recording = &r.RecordingConfiguration
+		x.Recording.Tags = r.Tags
+		if x.Recording.ARN, err = live.ParseARN(x.Snapshot.RecordingConfiguration); err != nil {
+			return live.Session{}, err
+		}
+	}
 	x.Created, x.Started, x.Ended = fromMillis(created), fromMillis(started), fromMillis(ended)
 	return x, nil
 }

@@ -42,11 +42,15 @@ func (st *Stream) open(ctx context.Context) error {
 	// Only now is the channel ours: what it is, and whether it still exists, is read
 	// again, because it may have changed between the key check and the lease.
 	ch, err := o.loadChannel(ctx, st.channel.ARN)
+	var rc *live.RecordingConfiguration
+	if err == nil {
+		rc, err = o.loadRecording(ctx, ch)
+	}
 	if err == nil {
 		st.channel = ch
 		st.session = live.Session{
 			ID: st.id, Channel: ch.ARN, Node: o.cfg.Node, Generation: lease.Generation,
-			Created: now, Snapshot: ch, Ingest: live.Ingest{Protocol: string(st.request.Protocol)},
+			Created: now, Snapshot: ch, Recording: rc, Ingest: live.Ingest{Protocol: string(st.request.Protocol)},
 		}
 		if err = o.store.CreateSession(ctx, st.session); err != nil {
 			err = unavailable(err)

@@ -201,6 +201,27 @@ func (s *Streams) loadChannel(ctx context.Context, arn live.ARN) (live.Channel, 
 	return store.ChannelOf(row)
 }
 
+// loadRecording returns how the channel is recorded, nil for not at all. While the
+// lease is held nobody can detach the configuration, and so nobody can delete it.
+func (s *Streams) loadRecording(ctx context.Context, ch live.Channel) (*live.RecordingConfiguration, error) {
+	if ch.RecordingConfiguration == "" {
+		return nil, nil
+	}
+	arn, err := live.ParseARN(ch.RecordingConfiguration)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	row, err := s.store.Get(ctx, arn)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	c, err := store.RecordingConfigurationOf(row)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &c, nil
+}
+
 func unavailable(err error) error {
 	return &live.Error{Kind: live.Unavailable, Detail: "ingest is temporarily unavailable", Err: err}
 }

@@ -28,6 +28,7 @@ func Run(t *testing.T, database func(*testing.T) string) {
 		"leases":       leaseTests,
 		"sessions":     sessionTests,
 		"abandoned":    abandonedTests,
+		"history":      historyTests,
 		"access keys":  keyTests,
 		"outbox":       outboxTests,
 	} {
