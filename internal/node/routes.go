@@ -45,7 +45,7 @@ func (n *node) routes() (http.Handler, error) {
 	open.Handle(watch.Prefix, pages)
 	page := httpserver.Logged(n.log, open)
 	signed := httpserver.Logged(n.log, api)
-	var play http.Handler = http.NotFoundHandler()
+	play := http.NotFoundHandler()
 	if n.streams != nil {
 		// No log line: a thousand viewers ask ten thousand times a second.
 		play = httpserver.Quiet(n.log, origin.New(n.log, n.streams, n.roster, n.reg))

@@ -117,10 +117,10 @@ func (s *Server) NewChannel(t testing.TB, with ...func(*ivs.CreateChannelInput))
 func MP4(in *ivs.CreateChannelInput) { in.ContainerFormat = types.ContainerFormatFragmentedMP4 }
 
 // RTMPURL is where an encoder publishes to c over plain RTMP.
-func (s *Server) RTMPURL(c Channel) string { return "rtmp://" + s.Ready.RTMP + "/app/" + c.Key }
+func (s *Server) RTMPURL(c Channel) string { return "rtmp://" + s.RTMP + "/app/" + c.Key }
 
 // RTMPSURL is where an encoder publishes to c over TLS.
-func (s *Server) RTMPSURL(c Channel) string { return "rtmps://" + s.Ready.RTMPS + "/app/" + c.Key }
+func (s *Server) RTMPSURL(c Channel) string { return "rtmps://" + s.RTMPS + "/app/" + c.Key }
 
 // Get fetches a URL of the server and returns status, header and body.
 func Get(t testing.TB, url string) (int, http.Header, []byte) {
