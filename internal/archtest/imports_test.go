@@ -21,6 +21,7 @@ var levels = map[string]int{
 	"internal/httpserver": 1,
 	"internal/restjson":   1,
 	"internal/sigv4":      1,
+	"internal/iam":        1,
 	"internal/apigen":     1,
 	"internal/cert":       1,
 	"internal/store":      1,
@@ -54,7 +55,7 @@ var levels = map[string]int{
 var owners = map[string][]string{
 	"github.com/alecthomas/kong":            {"cmd/sluice", "internal/config"},
 	"github.com/aws/aws-sdk-go-v2":          {"internal/blob"},
-	"github.com/aws/smithy-go":              {"internal/sigv4"},
+	"github.com/aws/smithy-go":              {"internal/sigv4", "internal/blob"},
 	"github.com/jackc/pgx":                  {"internal/store"},
 	"github.com/knadh/koanf":                {"internal/config"},
 	"github.com/nats-io":                    {"internal/bus"},
