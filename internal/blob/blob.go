@@ -86,7 +86,7 @@ func Open(ctx context.Context, rawURL, dir string) (*Store, error) {
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "s3" || !validBucket(u.Host) {
-		return nil, errors.New("blob: want s3://bucket?...") // the URL may hold secrets
+		return nil, errors.New("blob: want s3://bucket and parameters") // the URL may hold secrets
 	}
 	s, err := openS3(ctx, u)
 	if err != nil {

@@ -174,7 +174,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, err := blob.Open(t.Context(), url, "")
 			if err == nil {
-				s.Close()
+				_ = s.Close()
 				t.Fatal("Open worked")
 			}
 			if strings.Contains(err.Error(), "hunter2") {
@@ -187,7 +187,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, err := blob.Open(t.Context(), "", file); err == nil {
-		s.Close()
+		_ = s.Close()
 		t.Error("Open in a file worked")
 	}
 }

@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -29,9 +30,12 @@ func openS3(ctx context.Context, u *url.URL) (*s3Side, error) {
 		// The error may repeat the URL, which may hold what the log must not.
 		return nil, errors.New("blob: s3: " + strings.ReplaceAll(err.Error(), u.String(), "s3://"+u.Host))
 	}
-	defer b.Close()
 	s := &s3Side{opts: o.Options}
-	if !b.As(&s.client) {
+	ok := b.As(&s.client)
+	if err := b.Close(); err != nil {
+		return nil, fmt.Errorf("blob: s3: %w", err)
+	}
+	if !ok {
 		return nil, errors.New("blob: s3: no client")
 	}
 	return s, nil

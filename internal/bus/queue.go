@@ -20,7 +20,7 @@ var (
 	// ErrGroup means that another group consumes the queue already.
 	ErrGroup = errors.New("bus: the queue has another group")
 
-	errReattach = errors.New("bus: reconnected")
+	errBack = errors.New("bus: reconnected")
 )
 
 const (
@@ -33,6 +33,7 @@ const (
 	maxUnacked  = 1000             // messages being handled or waiting for their next attempt
 	firstRetry  = 100 * time.Millisecond
 	maxRetry    = time.Minute
+	heartbeat   = time.Second // twice without one, and the server is not there
 	reattach    = time.Second // before Consume tries again to reach its queue
 	maxName     = 64          // bytes, of a queue or a group
 	maxID       = 256         // bytes
@@ -103,21 +104,23 @@ func (b *Bus) Consume(ctx context.Context, queue, group string, f func(context.C
 			return fmt.Errorf("bus: consume %s: %w", queue, ErrGroup)
 		case b.nc.IsClosed():
 			return ErrClosed
-		case errors.Is(err, errReattach):
-			continue
 		}
 		b.forget(queue)
-		b.log.LogAttrs(ctx, slog.LevelWarn, "queue out of reach", slog.String("queue", queue), slog.Any("err", err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(reattach):
+		if b.nc.IsConnected() { // else disconnected has told
+			b.log.LogAttrs(ctx, slog.LevelWarn, "queue out of reach", slog.String("queue", queue), slog.Any("err", err))
+		}
+		for waited := false; !waited; waited = b.nc.IsConnected() || b.nc.IsClosed() {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(reattach):
+			}
 		}
 	}
 }
 
 // consume attaches to the queue and handles messages until something fails.
 func (b *Bus) consume(ctx context.Context, queue, group string, f func(context.Context, Msg) error) error {
-	back := b.nextBack()
 	setup, cancel := withDeadline(ctx)
 	defer cancel()
 	if err := b.ensure(setup, queue); err != nil {
@@ -133,16 +136,14 @@ func (b *Bus) consume(ctx context.Context, queue, group string, f func(context.C
 	if err != nil {
 		return err
 	}
-	attached, detach := b.untilBack(ctx, back) // a server that comes back does not know that we wait for it
-	defer detach()
 	for {
-		m, err := c.Next(jetstream.FetchContext(attached)) // waits 30 s, a heartbeat proving the server alive
+		// Waits 30 s. The heartbeat tells a quiet queue from a server that is not there
+		// any more, or came back and does not know that we wait.
+		m, err := c.Next(jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(heartbeat))
 		switch {
 		case err == nil:
 			b.handle(ctx, m, f)
-		case attached.Err() != nil:
-			return context.Cause(attached)
-		case errors.Is(err, nats.ErrTimeout):
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoHeartbeat) && b.nc.IsConnected():
 		default:
 			return err
 		}
@@ -218,13 +219,13 @@ func (b *Bus) nextBack() <-chan struct{} {
 	return b.back
 }
 
-// untilBack returns a context that also ends when back is closed, with errReattach.
+// untilBack returns a context that also ends when back is closed, with errBack.
 func (b *Bus) untilBack(ctx context.Context, back <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() { // ends with ctx
 		select {
 		case <-back:
-			cancel(errReattach)
+			cancel(errBack)
 		case <-ctx.Done():
 		}
 	}()

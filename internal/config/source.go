@@ -56,7 +56,7 @@ func (r *resolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	}
 	v, ok := r.values[flag.Name]
 	if !ok {
-		return nil, nil //nolint:nilnil // kong's way to say: not mine
+		return nil, nil // kong's way to say: not mine
 	}
 	// kong would report a bad value without telling where it stands.
 	scratch := reflect.New(flag.Target.Type()).Elem()

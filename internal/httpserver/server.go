@@ -125,11 +125,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 
-	var failed error
 	select {
 	case err := <-served:
-		failed = fmt.Errorf("httpserver: accept: %w", err)
-		served <- err // for the wait below
+		served <- err // for below
 	case <-ctx.Done():
 	}
 	s.drain()
@@ -139,9 +137,12 @@ func (s *Server) Run(ctx context.Context) error {
 		cut(ErrDrained)
 		_ = s.http.Close() // its error is that of closing sockets nobody uses now
 	}
-	<-served
+	err := <-served
 	s.wait()
-	return failed
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("httpserver: accept: %w", err)
+	}
+	return nil
 }
 
 // count keeps track of the requests being handled, which net/http does not tell once

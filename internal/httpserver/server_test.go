@@ -212,7 +212,7 @@ func TestRunReportsAcceptErrors(t *testing.T) {
 
 func TestListenReportsBadAddresses(t *testing.T) {
 	if s, err := Listen(t.Context(), quiet, Config{Addr: "127.0.0.1:99999"}, nil); err == nil {
-		s.Close()
+		_ = s.Close()
 		t.Error("Listen on port 99999 worked")
 	}
 }

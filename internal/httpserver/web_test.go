@@ -451,7 +451,7 @@ func TestMetrics(t *testing.T) {
 
 func BenchmarkRoute(b *testing.B) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	log := slog.New(slog.NewJSONHandler(struct{ io.Writer }{io.Discard}, nil))
 	for name, h := range map[string]http.Handler{"bare": h, "quiet": Quiet(log, h), "logged": Logged(log, h)} {
 		b.Run(name, func(b *testing.B) {
 			r := request("GET", "/x")

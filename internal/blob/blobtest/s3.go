@@ -129,7 +129,7 @@ func build(ctx context.Context, tmp string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(half.Name())
+	defer func() { _ = os.Remove(half.Name()) }() // gone when all went well
 	if err := half.Close(); err != nil {
 		return "", err
 	}
