@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 			t.Errorf("an acknowledged channel: %v", err)
 			continue
 		}
-		n, err := strconv.Atoi(cmpOr(out.Channel.Tags["n"], "-1"))
+		n, err := strconv.Atoi(cmp.Or(out.Channel.Tags["n"], "-1"))
 		if err != nil || n < x.tag || n > x.tag+1 { // one more may have been under way
 			t.Errorf("%s has tags %v, and n=%d was acknowledged", x.arn, out.Channel.Tags, x.tag)
 		}
@@ -101,13 +102,6 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 		keys[x.key] = true
 	}
 	t.Logf("%d writes acknowledged before the kill, %d channels", acks, len(all))
-}
-
-func cmpOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func TestKillDuringAStream(t *testing.T) {

@@ -180,7 +180,7 @@ func TestDeletedKeyLetsItsStreamRun(t *testing.T) {
 	if _, err := c.StopStream(t.Context(), &ivs.StopStreamInput{ChannelArn: ch.Arn}); err != nil {
 		t.Fatal(err)
 	}
-	e.ended(t)
+	_ = e.ended(t)
 	if s := refused(t, srv.RTMPURL(ch)); !strings.Contains(s.Description, "the stream key is not valid") {
 		t.Errorf("reconnecting with the deleted key: %+v", s)
 	}

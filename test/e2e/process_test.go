@@ -57,11 +57,13 @@ func sluice(ctx context.Context, t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a command of the program to its end.
+// run runs a command of the program to its end, which must come within a minute.
 func run(t testing.TB, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var o, e bytes.Buffer
-	cmd := sluice(t.Context(), t, args...)
+	cmd := sluice(ctx, t, args...)
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err = cmd.Run()
 	return o.String(), e.String(), err

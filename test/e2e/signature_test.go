@@ -41,10 +41,12 @@ func TestSignaturesAreChecked(t *testing.T) {
 			req.Header.Set("Authorization", auth)
 			return req
 		}, "IncompleteSignature", "requires 'Signature' parameter"},
-		"a wrong secret": {func() *http.Request { return list.sign(t, srv, wrong) },
-			"InvalidSignatureException", "does not match the signature you provided"},
-		"an unknown key": {func() *http.Request { return list.sign(t, srv, stranger) },
-			"UnrecognizedClientException", "security token included in the request is invalid"},
+		"a wrong secret": {func() *http.Request {
+			return list.sign(t, srv, wrong)
+		}, "InvalidSignatureException", "does not match the signature you provided"},
+		"an unknown key": {func() *http.Request {
+			return list.sign(t, srv, stranger)
+		}, "UnrecognizedClientException", "security token included in the request is invalid"},
 		"a clock 10 minutes behind": {func() *http.Request {
 			c := list
 			c.time = time.Now().Add(-10 * time.Minute)
