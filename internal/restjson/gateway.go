@@ -32,6 +32,8 @@ type Call struct {
 	Operation *Operation
 	Caller    Caller
 	Request   any // a pointer to the operation's generated request type
+
+	refused map[string]error // items of a batch; see Refuse
 }
 
 // A Step runs before every handler; the first error answers the request.
@@ -57,6 +59,7 @@ type Outcome struct {
 type Config struct {
 	Authenticate Authenticator
 	Services     []Service
+	Foreign      []Foreign
 	Steps        []Step                               // policy, throttle: in this order
 	Observe      func(ctx context.Context, o Outcome) // called once per request, preflights aside
 	RequestID    func(ctx context.Context) string     // nil: a random UUID
@@ -72,7 +75,8 @@ type Gateway struct {
 
 type service struct {
 	Service
-	routes routes
+	routes  routes
+	foreign *Foreign // nil for a service of ours
 }
 
 // NewGateway checks c and returns its Gateway.
@@ -99,13 +103,22 @@ func NewGateway(c Config) (*Gateway, error) {
 		if g.services[s.Name] != nil {
 			return nil, fmt.Errorf("restjson: service %s is given twice", s.Name)
 		}
-		g.services[s.Name] = &service{s, r}
+		g.services[s.Name] = &service{Service: s, routes: r}
+	}
+	for _, f := range c.Foreign {
+		if g.services[f.Name] != nil {
+			return nil, fmt.Errorf("restjson: service %s is given twice", f.Name)
+		}
+		s := g.unknown
+		s.Name = f.Name
+		g.services[f.Name] = &service{Service: s, foreign: &f}
 	}
 	return g, nil
 }
 
 // ServeHTTP answers one request. The order of its steps is the contract: body limit,
-// signature, operation, decode and validate, Steps, handler, encode.
+// signature, operation, decode and validate, Steps, handler, encode. From the
+// operation on, a Foreign service does it all by itself.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions {
 		preflight(w, r)
@@ -126,16 +139,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(ctx, w, err)
 		return
 	}
-	x.answer(w, resp)
+	if x.foreign == nil {
+		x.answer(w, resp)
+	}
 }
 
 // An exchange is one request on its way through the Gateway.
 type exchange struct {
 	*Gateway
-	svc    *Service
-	op     *Operation // nil until found
-	caller Caller
-	out    Outcome
+	svc     *Service
+	foreign *Foreign   // whose request it is, if not a service of ours
+	op      *Operation // nil until found
+	caller  Caller
+	out     Outcome
 }
 
 func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, err error) {
@@ -158,6 +174,9 @@ func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, e
 	if err != nil {
 		return nil, err
 	}
+	if svc.foreign != nil {
+		return nil, x.serveForeign(w, r, svc.foreign, body)
+	}
 	m, label, ok := svc.routes.find(r.Method, r.URL.EscapedPath())
 	if !ok || m.Handler.decode == nil {
 		return nil, &fault{name: "UnknownOperationException", message: "The requested operation is not known to this service."}
@@ -178,6 +197,9 @@ func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, e
 			return nil, err
 		}
 	}
+	if call.refused != nil {
+		ctx = context.WithValue(ctx, refusedKey{}, call.refused)
+	}
 	return m.Handler.invoke(ctx, in)
 }
 
@@ -187,7 +209,7 @@ func (x *exchange) authenticate(r *http.Request, body []byte) (*service, error) 
 	x.out.AccessKeyID, x.out.Region = c.AccessKeyID, c.Region
 	svc := x.services[c.Service]
 	if svc != nil {
-		x.svc, x.out.Service = &svc.Service, svc.Name
+		x.svc, x.foreign, x.out.Service = &svc.Service, svc.foreign, svc.Name
 	}
 	if err != nil {
 		return nil, err
@@ -220,6 +242,11 @@ func (x *exchange) answer(w http.ResponseWriter, resp Response) {
 func (x *exchange) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	f := x.svc.resolve(ctx, x.op, err)
 	x.out.Status, x.out.ErrorType, x.out.Err = f.status, f.name, err
+	if x.foreign != nil && x.foreign.Refuse != nil {
+		res := x.foreign.Refuse(w, x.out.RequestID, Fault{f.status, f.name, f.message})
+		x.out.Status, x.out.ErrorType = res.Status, res.ErrorType
+		return
+	}
 	w.Header().Set("x-amzn-ErrorType", f.name)
 	send(w, f.status, x.svc.body(f))
 }
