@@ -134,8 +134,11 @@ func TestGenerateRefuses(t *testing.T) {
 		"another protocol":                 {func(m map[string]any) { at(m, "metadata")["protocol"] = "query" }, "is not rest-json"},
 		"another service":                  {func(m map[string]any) { at(m, "metadata")["signingName"] = "s3" }, "is not a target"},
 		"a corrected pattern that changed": {func(m map[string]any) { at(m, "shapes", "ResourceArn")["pattern"] = "arn:.*" }, "correction"},
-		"a correction that came upstream":  {func(m map[string]any) { delete(at(m, "operations", "StartViewerSessionRevocation"), "readonly") }, "correction"},
-		"a float":                          {func(m map[string]any) { at(m, "shapes", "MaxChannelResults")["type"] = "double" }, "double"},
+		"a corrected bound that changed": {func(m map[string]any) {
+			at(m, "shapes", "PlaybackRestrictionPolicyAllowedOrigin")["max"] = 64
+		}, "correction"},
+		"a correction that came upstream": {func(m map[string]any) { delete(at(m, "operations", "StartViewerSessionRevocation"), "readonly") }, "correction"},
+		"a float":                         {func(m map[string]any) { at(m, "shapes", "MaxChannelResults")["type"] = "double" }, "double"},
 		"a timestamp in a request": {func(m map[string]any) {
 			at(m, "shapes", "CreateChannelRequest", "members", "name")["shape"] = "Time"
 		}, "timestamp in a request"},

@@ -1,13 +1,16 @@
 package apigen
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // A correction is one place where a model contradicts the service it describes. The
 // files in api/ stay as they were published; what is wrong in them is listed here.
 type correction struct {
 	service string
 	name    string // of a shape, or of an operation
-	field   string // pattern or readonly
+	field   string // pattern, max or readonly
 	was, is string
 	why     string
 }
@@ -24,6 +27,10 @@ var corrections = []correction{
 		"ivschat", "ResourceArn", "pattern",
 		"arn:aws:ivschat:[a-z0-9-]+:[0-9]+:[a-z-]/[a-zA-Z0-9-]+", "arn:aws:ivschat:[a-z0-9-]+:[0-9]+:[a-z-]+/[a-zA-Z0-9-]+",
 		"the same slip (chat.md 1.2)",
+	},
+	{
+		"ivs", "PlaybackRestrictionPolicyAllowedOrigin", "max", "128", "256",
+		"the service's quotas allow 256 characters (low-latency.md 6, 12)",
 	},
 	{
 		"ivs", "StartViewerSessionRevocation", "readonly", "true", "false",
@@ -45,6 +52,16 @@ func (c correction) apply(m *Model) error {
 			return fmt.Errorf("the pattern of %s is not %q any more", c.name, c.was)
 		}
 		s.Pattern = c.is
+	case "max":
+		s := m.Shapes[c.name]
+		if s == nil || s.Max == nil || strconv.FormatInt(*s.Max, 10) != c.was {
+			return fmt.Errorf("the max of %s is not %s any more", c.name, c.was)
+		}
+		n, err := strconv.ParseInt(c.is, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		s.Max = &n
 	case "readonly":
 		op := m.Operations[c.name]
 		if op == nil || fmt.Sprint(op.ReadOnly) != c.was {

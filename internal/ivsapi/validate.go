@@ -39,7 +39,7 @@ var (
 	rulePlaybackKeyPairArn                                 = restjson.TextRule{Min: 1, Max: 128, Pattern: regexp.MustCompile(`\A(?:arn:aws:ivs:[a-z0-9\-]+:[0-9]+:playback-key/[a-zA-Z0-9\-]+)\z`), Source: `arn:aws:ivs:[a-z0-9-]+:[0-9]+:playback-key/[a-zA-Z0-9-]+`}
 	rulePlaybackKeyPairName                                = restjson.TextRule{Max: 128, Pattern: regexp.MustCompile(`\A(?:[a-zA-Z0-9\-_]*)\z`), Source: `[a-zA-Z0-9-_]*`}
 	rulePlaybackRestrictionPolicyAllowedCountry            = restjson.TextRule{Min: 2, Max: 2}
-	rulePlaybackRestrictionPolicyAllowedOrigin             = restjson.TextRule{Max: 128}
+	rulePlaybackRestrictionPolicyAllowedOrigin             = restjson.TextRule{Max: 256}
 	rulePlaybackRestrictionPolicyArn                       = restjson.TextRule{Min: 1, Max: 128, Pattern: regexp.MustCompile(`\A(?:arn:aws:ivs:[a-z0-9\-]+:[0-9]+:playback-restriction-policy/[a-zA-Z0-9\-]+)\z`), Source: `arn:aws:ivs:[a-z0-9-]+:[0-9]+:playback-restriction-policy/[a-zA-Z0-9-]+`}
 	rulePlaybackRestrictionPolicyName                      = restjson.TextRule{Max: 128, Pattern: regexp.MustCompile(`\A(?:[a-zA-Z0-9\-_]*)\z`), Source: `[a-zA-Z0-9-_]*`}
 	ruleRecordingConfigurationArn                          = restjson.TextRule{Max: 128, Pattern: regexp.MustCompile(`\A(?:arn:aws:ivs:[a-z0-9\-]+:[0-9]+:recording-configuration/[a-zA-Z0-9\-]+)\z`), Source: `arn:aws:ivs:[a-z0-9-]+:[0-9]+:recording-configuration/[a-zA-Z0-9-]+`}
