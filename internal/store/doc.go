@@ -1,8 +1,8 @@
 // Package store keeps what must survive a restart: resources (channels, stream keys
 // and whatever else has an ARN), stream sessions with their events, leases on live
-// channels, access keys, and an outbox of messages that commit with the write that
-// caused them. It runs on a SQLite file or on PostgreSQL, with one SQL text, and its
-// callers cannot tell which.
+// channels, access keys and whose they are, and an outbox of messages that commit with
+// the write that caused them. It runs on a SQLite file or on PostgreSQL, with one SQL
+// text, and its callers cannot tell which.
 //
 // It knows no rule of the service: a resource is a row with a JSON body, and quotas,
 // validation and what may be deleted are the caller's, who checks them inside a Tx.

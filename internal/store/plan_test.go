@@ -27,26 +27,29 @@ func TestPlans(t *testing.T) {
 		index string // that must be used, as PostgreSQL and SQLite name it
 	}
 	statements := map[string]statement{
-		"get":                     {selectRow, []any{"arn"}, `resource_pkey|sqlite_autoindex_resource_1`},
-		"by lookup":               {selectLookup, []any{"ivs", "stream-key", "h"}, `resource_lookup`},
-		"delete":                  {`DELETE FROM resource WHERE arn = $1`, []any{"arn"}, `resource_pkey|sqlite_autoindex_resource_1`},
-		"update":                  {updateRow, []any{"arn", 1, "n", "l", "b", "t", "l"}, `resource_pkey|sqlite_autoindex_resource_1`},
-		"links of a row":          {`DELETE FROM link WHERE source = $1`, []any{"arn"}, `link_pkey|sqlite_autoindex_link_1`},
-		"renew":                   {renewLease, []any{"ch", "n", 1, 2}, `lease_(pkey|node)|sqlite_autoindex_lease_1`},
-		"release a node":          {releaseNode, []any{"n"}, `lease_node`},
-		"lease":                   {selectLease, []any{"ch"}, `lease_pkey|sqlite_autoindex_lease_1`},
-		"session":                 {selectSession, []any{"st"}, `stream_session_pkey|sqlite_autoindex_stream_session_1`},
-		"sessions of a channel":   {listSessions, []any{"ch", 10}, `stream_session_channel`},
-		"their next page":         {listSessionsAfter, []any{"ch", 1, "st", 10}, `stream_session_channel`},
-		"open sessions of a node": {openSessions, []any{"n"}, `stream_session_open`},
-		"last event":              {lastEvent, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
-		"events":                  {listEvents, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
-		"revocation":              {selectRevocation, []any{"ch", "v"}, `revocation_pkey|sqlite_autoindex_revocation_1`},
-		"old revocations":         {forgetRevocations, []any{1, 500}, `revocation_time`},
-		"old sessions":            {forgetSessions, []any{1, 500}, `stream_session_ended`},
-		"access key":              {selectKey, []any{"id"}, `access_key_pkey|sqlite_autoindex_access_key_1`},
-		"access keys":             {listKeys, []any{"id", 10}, `access_key_pkey|sqlite_autoindex_access_key_1`},
-		"keys of an account":      {listAccountKeys, []any{"", 10, "account7"}, `access_key_account`},
+		"get":                      {selectRow, []any{"arn"}, `resource_pkey|sqlite_autoindex_resource_1`},
+		"by lookup":                {selectLookup, []any{"ivs", "stream-key", "h"}, `resource_lookup`},
+		"delete":                   {`DELETE FROM resource WHERE arn = $1`, []any{"arn"}, `resource_pkey|sqlite_autoindex_resource_1`},
+		"update":                   {updateRow, []any{"arn", 1, "n", "l", "b", "t", "l"}, `resource_pkey|sqlite_autoindex_resource_1`},
+		"links of a row":           {`DELETE FROM link WHERE source = $1`, []any{"arn"}, `link_pkey|sqlite_autoindex_link_1`},
+		"renew":                    {renewLease, []any{"ch", "n", 1, 2}, `lease_(pkey|node)|sqlite_autoindex_lease_1`},
+		"release a node":           {releaseNode, []any{"n"}, `lease_node`},
+		"lease":                    {selectLease, []any{"ch"}, `lease_pkey|sqlite_autoindex_lease_1`},
+		"session":                  {selectSession, []any{"st"}, `stream_session_pkey|sqlite_autoindex_stream_session_1`},
+		"sessions of a channel":    {listSessions, []any{"ch", 10}, `stream_session_channel`},
+		"their next page":          {listSessionsAfter, []any{"ch", 1, "st", 10}, `stream_session_channel`},
+		"open sessions of a node":  {openSessions, []any{"n"}, `stream_session_open`},
+		"last event":               {lastEvent, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
+		"events":                   {listEvents, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
+		"revocation":               {selectRevocation, []any{"ch", "v"}, `revocation_pkey|sqlite_autoindex_revocation_1`},
+		"old revocations":          {forgetRevocations, []any{1, 500}, `revocation_time`},
+		"old sessions":             {forgetSessions, []any{1, 500}, `stream_session_ended`},
+		"access key":               {selectKey, []any{"id"}, `access_key_pkey|sqlite_autoindex_access_key_1`},
+		"access keys":              {listKeys, []any{"id", 10}, `access_key_pkey|sqlite_autoindex_access_key_1`},
+		"a principal":              {selectPrincipal, []any{"arn"}, `principal_pkey|sqlite_autoindex_principal_1`},
+		"principals of an account": {listPrincipals, []any{"account7", "", 10}, `principal_account`},
+		"keys of a principal":      {deleteTheirKeys, []any{"arn"}, `access_key_principal`},
+		"keys of an account":       {listAccountKeys, []any{"", 10, "account7"}, `access_key_account`},
 	}
 	for name, q := range map[string]struct {
 		Query
@@ -127,7 +130,9 @@ INSERT INTO stream_event (session, n, name, type, code, time_ms)
 INSERT INTO revocation (channel, viewer, version, revoked_ms)
   SELECT 'c' || n % 500, 'v' || n, n, n FROM generate_series(1, 10000) n;
 INSERT INTO access_key (id, secret, account, principal, admin, policies, created_ms)
-  SELECT 'a' || n, '', 'account' || n % 20, '', false, 'null', n FROM generate_series(1, 10000) n;
+  SELECT 'a' || n, '', 'account' || n % 20, 'p' || n, false, 'null', n FROM generate_series(1, 10000) n;
+INSERT INTO principal (arn, account, body, created_ms)
+  SELECT 'p' || n, 'account' || n % 20, '{}', n FROM generate_series(1, 10000) n;
 ANALYZE`
 
 func openForPlans(t *testing.T, url string) *Store {

@@ -30,6 +30,7 @@ func Run(t *testing.T, database func(*testing.T) string) {
 		"abandoned":    abandonedTests,
 		"history":      historyTests,
 		"access keys":  keyTests,
+		"principals":   principalTests,
 		"outbox":       outboxTests,
 	} {
 		t.Run(name, func(t *testing.T) {
