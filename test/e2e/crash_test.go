@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/rtmp"
 	"github.com/sluice-live/sluice/internal/servertest"
+	"github.com/sluice-live/sluice/internal/store"
 )
 
 // written is what one writer knows of a channel from the answers it got.
@@ -112,6 +113,10 @@ func TestKillDuringAStream(t *testing.T) {
 	e := broadcast(t, srv.RTMPURL(ch))
 	srv.WaitLive(t, ch)
 	interrupted := streamID(t, srv.IVS(), ch)
+	st := openStore(t, dir)
+	servertest.Eventually(t, "the start of the stream is recorded", func() bool {
+		return slices.Contains(eventsOf(t, st, interrupted), "Stream Start")
+	})
 	srv.kill(t)
 	<-e.over
 
@@ -130,7 +135,6 @@ func TestKillDuringAStream(t *testing.T) {
 	v := watch(t, *ch.PlaybackUrl)
 	v.more(t, 2)
 
-	st := openStore(t, dir)
 	arn, err := live.ParseARN(*ch.Arn)
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +145,9 @@ func TestKillDuringAStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		return !s.Ended.IsZero()
+	})
+	servertest.Eventually(t, "the start of the second stream is recorded", func() bool {
+		return slices.Contains(eventsOf(t, st, resumed), "Stream Start")
 	})
 	all, err := st.ListSessions(t.Context(), arn, "", 10)
 	if err != nil {
@@ -154,18 +161,24 @@ func TestKillDuringAStream(t *testing.T) {
 		interrupted: {"Session Created", "Session Ended", "Stream End", "Stream Start"},
 		resumed:     {"Session Created", "Stream Start"},
 	} {
-		events, err := st.Events(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for _, e := range events {
-			names = append(names, e.Name)
-		}
+		names := eventsOf(t, st, id)
 		if slices.Sort(names); !slices.Equal(names, want) {
 			t.Errorf("events of %s: %v, want %v", id, names, want)
 		}
 	}
+}
+
+// eventsOf lists the names of a session's events.
+func eventsOf(t testing.TB, st *store.Store, id string) (names []string) {
+	t.Helper()
+	events, err := st.Events(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		names = append(names, e.Name)
+	}
+	return names
 }
 
 func TestTerminateDrains(t *testing.T) {

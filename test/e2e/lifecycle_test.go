@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -69,14 +70,26 @@ func TestBadStreamKeysAreRefused(t *testing.T) {
 	})
 }
 
+// liveStream is what GetStream says of a channel that plays. Players may be a moment
+// ahead of the API.
+func liveStream(t testing.TB, c *ivs.Client, ch servertest.Channel) (s *types.Stream) {
+	t.Helper()
+	servertest.Eventually(t, "GetStream shows the stream", func() bool {
+		out, err := c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
+		if err == nil {
+			s = out.Stream
+		} else if _, ok := errors.AsType[*types.ChannelNotBroadcasting](err); !ok {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	return s
+}
+
 // streamID is the id of a channel's live stream.
 func streamID(t testing.TB, c *ivs.Client, ch servertest.Channel) string {
 	t.Helper()
-	out, err := c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return *out.Stream.StreamId
+	return *liveStream(t, c, ch).StreamId
 }
 
 func TestLiveStreamOverTheAPI(t *testing.T) {
@@ -88,11 +101,7 @@ func TestLiveStreamOverTheAPI(t *testing.T) {
 	e := broadcast(t, srv.RTMPURL(ch))
 	srv.WaitLive(t, ch)
 
-	got, err := c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := got.Stream
+	s := liveStream(t, c, ch)
 	if s.State != types.StreamStateStreamLive || *s.ChannelArn != *ch.Arn || *s.PlaybackUrl != *ch.PlaybackUrl ||
 		len(*s.StreamId) != 26 || !strings.HasPrefix(*s.StreamId, "st-") || s.StartTime.Before(began) || s.StartTime.After(time.Now()) {
 		t.Errorf("GetStream = %+v: id %s, started %v, playback %s", s, *s.StreamId, s.StartTime, *s.PlaybackUrl)
@@ -142,7 +151,7 @@ func TestLiveStreamOverTheAPI(t *testing.T) {
 	if _, err := c.StopStream(t.Context(), &ivs.StopStreamInput{ChannelArn: ch.Arn}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
+	_, err := c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
 	wantErr[*types.ChannelNotBroadcasting](t, "GetStream after StopStream", err, 404)
 	if s := e.ended(t); s.Code != rtmp.CodeUnpublished {
 		t.Errorf("StopStream told the encoder %+v, want %s", s, rtmp.CodeUnpublished)
@@ -277,13 +286,10 @@ func TestPrivateChannelIsClosedWithoutAToken(t *testing.T) {
 	c := srv.IVS()
 	ch := srv.NewChannel(t, func(in *ivs.CreateChannelInput) { in.Authorized = true })
 	broadcast(t, srv.RTMPURL(ch))
-	servertest.Eventually(t, "the channel is live", func() bool {
-		_, err := c.GetStream(t.Context(), &ivs.GetStreamInput{ChannelArn: ch.Arn})
-		return err == nil
-	})
+	id := streamID(t, c, ch)
 	for _, url := range []string{
 		*ch.PlaybackUrl, *ch.PlaybackUrl + "?token=a.b.c",
-		srv.Base + "/v1/live/" + streamID(t, c, ch) + "/180p15/index.m3u8", srv.Base + "/v1/live/" + streamID(t, c, ch) + "/180p15/0.ts",
+		srv.Base + "/v1/live/" + id + "/180p15/index.m3u8", srv.Base + "/v1/live/" + id + "/180p15/0.ts",
 	} {
 		status, _, body := servertest.Get(t, url)
 		if e := playbackError(t, body); status != http.StatusForbidden || e.Code != "invalid_playback_auth_token" {
