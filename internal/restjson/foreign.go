@@ -25,6 +25,12 @@ type Result struct {
 	Operation string // "" when it was not understood
 	Status    int
 	ErrorType string // "" for success
+
+	// For Config.Record only: structures whose fields bear the wire's names but for the
+	// first letter, and whose secrets are of the types Secret and SecretMap.
+	ReadOnly bool // the operation changes nothing
+	Request  any
+	Response any
 }
 
 // A Fault is an exception of the front end or of a Step.
@@ -40,6 +46,10 @@ func (x *exchange) serveForeign(w http.ResponseWriter, r *http.Request, f *Forei
 		return errors.New("restjson: " + f.Name + " has no behaviour")
 	}
 	res, err := f.Serve(WithCaller(r.Context(), x.caller), w, r, body)
+	x.result = res
 	x.out.Operation, x.out.Status, x.out.ErrorType = res.Operation, res.Status, res.ErrorType
+	if err == nil {
+		x.record(r, res, "")
+	}
 	return err
 }

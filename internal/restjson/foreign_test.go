@@ -33,7 +33,7 @@ func TestForeign(t *testing.T) {
 			serve: func(ctx context.Context, w http.ResponseWriter, _ *http.Request, body []byte) (Result, error) {
 				c := CallerFrom(ctx)
 				_, _ = fmt.Fprintf(w, "<%s %s %t>", body, c.Account, c.RequestID != "" && c.Base != "")
-				return Result{"Who", 200, ""}, nil
+				return Result{Operation: "Who", Status: 200}, nil
 			},
 			want: "200 <Action=Who 1 true>", out: "sts Who 200 ",
 		},

@@ -62,6 +62,7 @@ type Config struct {
 	Foreign      []Foreign
 	Steps        []Step                               // policy, throttle: in this order
 	Observe      func(ctx context.Context, o Outcome) // called once per request, preflights aside
+	Record       func(r Record)                       // called before each answer is sent; nil costs nothing
 	RequestID    func(ctx context.Context) string     // nil: a random UUID
 	Base         func(r *http.Request) string         // Caller.Base; nil: derived from the request
 }
@@ -135,12 +136,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	setHeaders(w.Header(), x.caller.RequestID)
 	resp, err := x.run(w, r)
-	if err != nil {
-		x.refuse(ctx, w, err)
-		return
-	}
-	if x.foreign == nil {
-		x.answer(w, resp)
+	switch {
+	case err != nil:
+		x.refuse(w, r, err)
+	case x.foreign == nil:
+		x.answer(w, r, resp)
 	}
 }
 
@@ -149,7 +149,9 @@ type exchange struct {
 	*Gateway
 	svc     *Service
 	foreign *Foreign   // whose request it is, if not a service of ours
+	result  Result     // of foreign
 	op      *Operation // nil until found
+	in      any        // of op; nil until it is decoded and valid
 	caller  Caller
 	out     Outcome
 }
@@ -190,6 +192,7 @@ func (x *exchange) run(w http.ResponseWriter, r *http.Request) (resp Response, e
 	if err != nil {
 		return nil, err
 	}
+	x.in = in
 	ctx := WithCaller(r.Context(), x.caller)
 	call := &Call{Service: svc.Name, Operation: m.Operation, Caller: x.caller, Request: in}
 	for _, step := range x.cfg.Steps {
@@ -224,8 +227,13 @@ func (x *exchange) authenticate(r *http.Request, body []byte) (*service, error) 
 }
 
 // answer writes success.
-func (x *exchange) answer(w http.ResponseWriter, resp Response) {
+func (x *exchange) answer(w http.ResponseWriter, r *http.Request, resp Response) {
 	x.out.Status = x.op.Status
+	res := Result{ReadOnly: x.op.ReadOnly, Request: x.in}
+	if resp != nil && !x.op.ReadOnly {
+		res.Response = resp
+	}
+	x.record(r, res, "")
 	if resp == nil || x.op.Status == http.StatusNoContent {
 		w.WriteHeader(x.op.Status)
 		return
@@ -239,14 +247,16 @@ func (x *exchange) answer(w http.ResponseWriter, resp Response) {
 }
 
 // refuse writes an error.
-func (x *exchange) refuse(ctx context.Context, w http.ResponseWriter, err error) {
-	f := x.svc.resolve(ctx, x.op, err)
+func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f := x.svc.resolve(r.Context(), x.op, err)
 	x.out.Status, x.out.ErrorType, x.out.Err = f.status, f.name, err
 	if x.foreign != nil && x.foreign.Refuse != nil {
 		res := x.foreign.Refuse(w, x.out.RequestID, Fault{f.status, f.name, f.message})
 		x.out.Status, x.out.ErrorType = res.Status, res.ErrorType
+		x.record(r, x.result, f.message)
 		return
 	}
+	x.record(r, Result{ReadOnly: x.op != nil && x.op.ReadOnly, Request: x.in}, f.message)
 	w.Header().Set("x-amzn-ErrorType", f.name)
 	send(w, f.status, x.svc.body(f))
 }
