@@ -44,6 +44,9 @@ func (c *Control) CreateChannel(ctx context.Context, in *ivsapi.CreateChannelReq
 	}
 	key := c.newKey(caller, ch.ARN, nil)
 	err := c.store.Tx(ctx, func(tx *store.Tx) error {
+		if err := room(ctx, tx, all(caller, live.TypeChannel), c.cfg.Limits.Channels); err != nil {
+			return err
+		}
 		if err := checkReferences(ctx, tx, caller, ch); err != nil {
 			return err
 		}
@@ -205,8 +208,12 @@ func (c *Control) ListChannels(ctx context.Context, in *ivsapi.ListChannelsReque
 		store.LinkPolicy:    in.FilterByPlaybackRestrictionPolicyArn,
 		store.LinkAds:       in.FilterByAdConfigurationArn,
 	} {
-		if arn != nil {
-			q.LinkRel, q.LinkTo, filter, filters = rel, *arn, rel+"="+*arn, filters+1
+		if arn == nil {
+			continue
+		}
+		filters++
+		if *arn != "" { // an empty one, which the model allows, restricts nothing
+			q.LinkRel, q.LinkTo, filter = rel, *arn, rel+"="+*arn
 		}
 	}
 	if filters > 1 {

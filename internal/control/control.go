@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"time"
@@ -20,6 +21,12 @@ type Config struct {
 	PublicURL string // base of every URL handed out; "" derives it from the request
 	// Playback is the path of a channel's playback URL.
 	Playback func(channel live.ARN) string
+	Limits   Limits
+	Buckets  buckets // where recordings go; required by Run
+	// CreateBuckets makes a bucket that a recording configuration names and that is not
+	// there: right for a directory, where nobody else would. On S3 it must be there.
+	CreateBuckets bool
+	Log           *slog.Logger // of Run, and of what goes wrong beside a call; nil for none
 }
 
 // Control implements the operations.
@@ -28,12 +35,21 @@ type Control struct {
 	store  *store.Store
 	roster *roster.Roster
 	pages  pager
+	log    *slog.Logger
 	now    func() time.Time
+	woken  chan struct{} // tells Run that there is work; holds one
 }
 
 // New returns a Control over st. secret signs page tokens and is the same on every node.
 func New(st *store.Store, ro *roster.Roster, secret []byte, c Config) *Control {
-	return &Control{cfg: c, store: st, roster: ro, pages: pager{secret}, now: time.Now}
+	c.Limits = c.Limits.withDefaults()
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Control{
+		cfg: c, store: st, roster: ro, pages: pager{secret}, log: log, now: time.Now, woken: make(chan struct{}, 1),
+	}
 }
 
 // base is scheme://host of the URLs this caller gets.
@@ -96,8 +112,12 @@ const (
 	holdWait = 2 * time.Second  // how long to wait for another write to the same channel
 )
 
-// errLive refuses a change to a channel that an encoder holds (low-latency.md 1.5).
-var errLive = live.Errorf(live.Conflict, "the channel is live: stop the stream first")
+var (
+	// errLive refuses a change to a channel that an encoder holds (low-latency.md 1.5).
+	errLive = live.Errorf(live.Conflict, "the channel is live: stop the stream first")
+	// errContended refuses a change that others of the same channel kept waiting too long.
+	errContended = live.Errorf(live.Conflict, "other calls are changing the channel")
+)
 
 // hold runs do with the channel's lease held, so that nobody can go live meanwhile.
 func (c *Control) hold(ctx context.Context, channel live.ARN, do func() error) error {
@@ -115,8 +135,11 @@ func (c *Control) hold(ctx context.Context, channel live.ARN, do func() error) e
 			return fmt.Errorf("control: %w", err)
 		}
 		l, err := c.store.LeaseOf(ctx, channel.String(), c.now())
-		if err == nil && l.Node != holdName || c.now().After(deadline) {
+		if err == nil && l.Node != holdName {
 			return errLive
+		}
+		if c.now().After(deadline) {
+			return errContended
 		}
 		select { // another call is writing; it takes milliseconds
 		case <-ctx.Done():
@@ -134,22 +157,44 @@ const holdName = "control:write"
 // UnknownOperationException (docs/compatibility.md lists them).
 func (c *Control) IVS() ivsapi.Operations {
 	return ivsapi.Operations{
-		BatchGetChannel:     c.BatchGetChannel,
-		BatchGetStreamKey:   c.BatchGetStreamKey,
-		CreateChannel:       c.CreateChannel,
-		CreateStreamKey:     c.CreateStreamKey,
-		DeleteChannel:       c.DeleteChannel,
-		DeleteStreamKey:     c.DeleteStreamKey,
-		GetChannel:          c.GetChannel,
-		GetStream:           c.GetStream,
-		GetStreamKey:        c.GetStreamKey,
-		ListChannels:        c.ListChannels,
-		ListStreamKeys:      c.ListStreamKeys,
-		ListStreams:         c.ListStreams,
-		ListTagsForResource: c.ListTagsForResource,
-		StopStream:          c.StopStream,
-		TagResource:         c.TagResource,
-		UntagResource:       c.UntagResource,
-		UpdateChannel:       c.UpdateChannel,
+		BatchGetChannel:                   c.BatchGetChannel,
+		BatchGetStreamKey:                 c.BatchGetStreamKey,
+		BatchStartViewerSessionRevocation: c.BatchStartViewerSessionRevocation,
+		CreateAdConfiguration:             c.CreateAdConfiguration,
+		CreateChannel:                     c.CreateChannel,
+		CreatePlaybackRestrictionPolicy:   c.CreatePlaybackRestrictionPolicy,
+		CreateRecordingConfiguration:      c.CreateRecordingConfiguration,
+		CreateStreamKey:                   c.CreateStreamKey,
+		DeleteAdConfiguration:             c.DeleteAdConfiguration,
+		DeleteChannel:                     c.DeleteChannel,
+		DeletePlaybackKeyPair:             c.DeletePlaybackKeyPair,
+		DeletePlaybackRestrictionPolicy:   c.DeletePlaybackRestrictionPolicy,
+		DeleteRecordingConfiguration:      c.DeleteRecordingConfiguration,
+		DeleteStreamKey:                   c.DeleteStreamKey,
+		GetAdConfiguration:                c.GetAdConfiguration,
+		GetChannel:                        c.GetChannel,
+		GetPlaybackKeyPair:                c.GetPlaybackKeyPair,
+		GetPlaybackRestrictionPolicy:      c.GetPlaybackRestrictionPolicy,
+		GetRecordingConfiguration:         c.GetRecordingConfiguration,
+		GetStream:                         c.GetStream,
+		GetStreamKey:                      c.GetStreamKey,
+		GetStreamSession:                  c.GetStreamSession,
+		ImportPlaybackKeyPair:             c.ImportPlaybackKeyPair,
+		ListAdConfigurations:              c.ListAdConfigurations,
+		ListChannels:                      c.ListChannels,
+		ListPlaybackKeyPairs:              c.ListPlaybackKeyPairs,
+		ListPlaybackRestrictionPolicies:   c.ListPlaybackRestrictionPolicies,
+		ListRecordingConfigurations:       c.ListRecordingConfigurations,
+		ListStreamKeys:                    c.ListStreamKeys,
+		ListStreamSessions:                c.ListStreamSessions,
+		ListStreams:                       c.ListStreams,
+		ListTagsForResource:               c.ListTagsForResource,
+		StartViewerSessionRevocation:      c.StartViewerSessionRevocation,
+		StopStream:                        c.StopStream,
+		TagResource:                       c.TagResource,
+		UntagResource:                     c.UntagResource,
+		UpdateAdConfiguration:             c.UpdateAdConfiguration,
+		UpdateChannel:                     c.UpdateChannel,
+		UpdatePlaybackRestrictionPolicy:   c.UpdatePlaybackRestrictionPolicy,
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/sluice-live/sluice/internal/store"
 )
 
-// maxKeys is how many stream keys a channel may have (low-latency.md 12).
-const maxKeys = 1
-
 func (c *Control) newKey(caller restjson.Caller, channel live.ARN, tags map[string]string) live.StreamKey {
 	arn := c.newARN(caller, live.TypeStreamKey)
 	return live.StreamKey{ARN: arn, Channel: channel, Value: live.NewStreamKeyValue(arn.Region, arn.ID), Tags: maps.Clone(tags)}
@@ -47,12 +44,8 @@ func (c *Control) CreateStreamKey(ctx context.Context, in *ivsapi.CreateStreamKe
 		if err != nil {
 			return err
 		}
-		have, err := tx.Count(ctx, keysOf(ch.ARN, "", 0))
-		if err != nil {
+		if err := room(ctx, tx, keysOf(ch.ARN, "", 0), c.cfg.Limits.StreamKeys); err != nil {
 			return err
-		}
-		if have >= maxKeys {
-			return live.Errorf(live.Quota, "a channel may have %d stream key: delete it before creating another", maxKeys)
 		}
 		key = c.newKey(caller, ch.ARN, in.Tags)
 		return insertKey(ctx, tx, key)

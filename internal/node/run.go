@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/bus"
 	"github.com/sluice-live/sluice/internal/cert"
 	"github.com/sluice-live/sluice/internal/config"
@@ -41,6 +42,7 @@ type node struct {
 
 	store   *store.Store
 	bus     *bus.Bus
+	blob    *blob.Store
 	admin   store.AccessKey
 	roster  *roster.Roster
 	control *control.Control
@@ -105,6 +107,11 @@ func (n *node) open(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		var err error
+		n.blob, err = blob.Open(ctx, n.cfg.Blob, filepath.Join(n.cfg.DataDir, "blob"))
+		return err
+	})
+	g.Go(func() error {
+		var err error
 		if n.cfg.TLSCert != "" {
 			n.cert, err = cert.Files(n.log, n.cfg.TLSCert, n.cfg.TLSKey)
 		} else {
@@ -119,10 +126,14 @@ func (n *node) close() error {
 	if n.bus != nil {
 		n.bus.Close()
 	}
-	if n.store != nil {
-		return n.store.Close()
+	var errs []error
+	if n.blob != nil {
+		errs = append(errs, n.blob.Close())
 	}
-	return nil
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // wire builds the parts in dependency order. A listener is bound before anything runs,
@@ -140,6 +151,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 	}
 	n.control = control.New(n.store, n.roster, secret, control.Config{
 		PublicURL: string(n.cfg.PublicURL), Playback: n.playbackPath,
+		Buckets: n.blob, CreateBuckets: n.cfg.Blob == "", Log: n.log,
 	})
 	n.health.Register("store", n.store.Ping)
 	n.health.Register("bus", n.bus.Ready)
@@ -216,6 +228,9 @@ func (n *node) services(ctx context.Context) error {
 		return n.roster.Run(ctx, func() { close(started) })
 	})
 	n.add("reaper", n.reap)
+	if n.cfg.Roles.Has(config.Control) {
+		n.add("control", n.control.Run)
+	}
 	n.add("http", n.http.Run)
 	if n.streams != nil {
 		n.add("streams", n.streams.Run)

@@ -129,9 +129,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		notFound(w, r)
 		return
 	}
-	if st.Channel().Authorized {
-		// Tokens are checked by nobody yet, so nobody gets in.
-		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
+	if closed(w, r, st.Channel()) {
 		return
 	}
 	body, ok := st.Media().Multivariant(LivePrefix + st.ID() + "/")
@@ -147,6 +145,20 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
 	}
+}
+
+// closed refuses the viewers of a channel who would have to be checked. Nobody checks
+// tokens or restriction policies yet, so nobody gets in.
+func closed(w http.ResponseWriter, r *http.Request, ch live.Channel) bool {
+	switch {
+	case ch.Authorized: // a policy is ignored then (low-latency.md 5.3)
+		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
+	case ch.PlaybackRestrictionPolicy != "":
+		fail(w, r, http.StatusForbidden, "playback is restricted", "content_geoblocked")
+	default:
+		return false
+	}
+	return true
 }
 
 // owns reports whether s is a stream of this node: one that just ended here must not
@@ -172,8 +184,7 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 		notFound(w, r)
 		return
 	}
-	if st.Channel().Authorized {
-		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
+	if closed(w, r, st.Channel()) {
 		return
 	}
 	if file == "index.m3u8" {
