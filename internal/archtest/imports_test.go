@@ -32,6 +32,7 @@ var levels = map[string]int{
 	"internal/ivsapi":     2,
 	"internal/chatapi":    2,
 	"internal/roster":     2,
+	"internal/principal":  2,
 	"internal/ingest":     2,
 	"internal/apigen/gen": 2, // the generator's command
 
