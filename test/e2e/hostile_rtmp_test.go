@@ -163,7 +163,7 @@ func attackRTMP(t *testing.T, srv *process) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sample := fmt.Sprintf("rtmp_protocol_errors_total{protocol=%q,reason=%q}", "rtmp", tt.reason)
+			sample := fmt.Sprintf("sluice_rtmp_protocol_errors_total{protocol=%q,reason=%q}", "rtmp", tt.reason)
 			var count float64
 			if tt.reason != "" {
 				count = metric(t, srv, sample)
@@ -225,7 +225,7 @@ func attackAsPublisher(t *testing.T, srv *process) {
 		})
 	}
 	t.Run("noise between good frames is left out", func(t *testing.T) {
-		const dropped = `rtmp_dropped_messages_total{protocol="rtmp",reason="malformed"}`
+		const dropped = `sluice_rtmp_dropped_messages_total{protocol="rtmp",reason="malformed"}`
 		before := metric(t, srv, dropped)
 		c, err := dial(t, srv.RTMPURL(ch))
 		if err != nil {

@@ -117,7 +117,7 @@ func TestHostileBytes(t *testing.T) {
 		"commands while publishing":      {join(hello(), opening("cmd"), message(3, wire.TypeCommand, 2, 0xff, 0xff)), wire.ReasonAMF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := value(t, reg, "rtmp_protocol_errors_total", string(tt.reason))
+			before := value(t, reg, "sluice_rtmp_protocol_errors_total", string(tt.reason))
 			c, err := net.Dial("tcp", s.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -129,7 +129,7 @@ func TestHostileBytes(t *testing.T) {
 			if _, err := io.Copy(io.Discard, c); err != nil && !strings.Contains(err.Error(), "reset") {
 				t.Fatal(err)
 			}
-			if got := value(t, reg, "rtmp_protocol_errors_total", string(tt.reason)); got != before+1 {
+			if got := value(t, reg, "sluice_rtmp_protocol_errors_total", string(tt.reason)); got != before+1 {
 				t.Errorf("%s counted %v times", tt.reason, got-before)
 			}
 			frames++
@@ -369,7 +369,7 @@ func TestConnectionsOverTheLimitAreClosed(t *testing.T) {
 	if n, err := over.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes of a connection over the limit", n)
 	}
-	if got := value(t, reg, "rtmp_connections_rejected_total", ""); got != 1 {
+	if got := value(t, reg, "sluice_rtmp_connections_rejected_total", ""); got != 1 {
 		t.Errorf("%v rejected", got)
 	}
 }

@@ -65,15 +65,15 @@ func newMetrics(reg prometheus.Registerer, p ingest.Protocol) *metrics {
 		reasons = append(reasons, string(r))
 	}
 	return &metrics{
-		connections: f.NewGauge(prometheus.GaugeOpts{Name: "rtmp_connections", Help: "Open RTMP connections, publishing or not."}),
-		rejected:    f.NewCounter(prometheus.CounterOpts{Name: "rtmp_connections_rejected_total", Help: "Connections closed at accept because of a limit."}),
-		publishes:   vec("rtmp_publishes_total", "Wishes to publish, by outcome.", "outcome", outcomeAccepted, outcomeError),
-		ended: vec("rtmp_publications_ended_total", "Accepted publications that ended, by reason.", "reason",
+		connections: f.NewGauge(prometheus.GaugeOpts{Name: "sluice_rtmp_connections", Help: "Open RTMP connections, publishing or not."}),
+		rejected:    f.NewCounter(prometheus.CounterOpts{Name: "sluice_rtmp_connections_rejected_total", Help: "Connections closed at accept because of a limit."}),
+		publishes:   vec("sluice_rtmp_publishes_total", "Wishes to publish, by outcome.", "outcome", outcomeAccepted, outcomeError),
+		ended: vec("sluice_rtmp_publications_ended_total", "Accepted publications that ended, by reason.", "reason",
 			endUnpublished, endDisconnected, endIdle, endStopped, endShutdown, endProtocol, endRefused),
-		breaches: vec("rtmp_protocol_errors_total", "Connections closed for a breach of the protocol, by reason.", "reason", reasons...),
-		dropped: vec("rtmp_dropped_messages_total", "Audio, video and data messages that were of no use, by reason.", "reason",
+		breaches: vec("sluice_rtmp_protocol_errors_total", "Connections closed for a breach of the protocol, by reason.", "reason", reasons...),
+		dropped: vec("sluice_rtmp_dropped_messages_total", "Audio, video and data messages that were of no use, by reason.", "reason",
 			dropNoConfig, dropMalformed, dropNoPicture, dropEmpty),
-		messages: f.NewCounter(prometheus.CounterOpts{Name: "rtmp_received_messages_total", Help: "Audio, video and data messages of publications."}),
-		bytes:    f.NewCounter(prometheus.CounterOpts{Name: "rtmp_received_bytes_total", Help: "Payload bytes of those messages."}),
+		messages: f.NewCounter(prometheus.CounterOpts{Name: "sluice_rtmp_received_messages_total", Help: "Audio, video and data messages of publications."}),
+		bytes:    f.NewCounter(prometheus.CounterOpts{Name: "sluice_rtmp_received_bytes_total", Help: "Payload bytes of those messages."}),
 	}
 }

@@ -499,7 +499,7 @@ func TestBothProtocolsShareARegistry(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	for _, f := range got {
-		if f.GetHelp() == "" || !strings.HasPrefix(f.GetName(), "rtmp_") {
+		if f.GetHelp() == "" || !strings.HasPrefix(f.GetName(), "sluice_rtmp_") {
 			t.Errorf("metric %v", f)
 		}
 	}
