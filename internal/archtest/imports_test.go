@@ -22,6 +22,7 @@ var levels = map[string]int{
 	"internal/restjson":   1,
 	"internal/sigv4":      1,
 	"internal/iam":        1,
+	"internal/quota":      1,
 	"internal/apigen":     1,
 	"internal/cert":       1,
 	"internal/store":      1,
