@@ -26,7 +26,7 @@ type settings struct {
 // CreateChannel makes a channel and its one stream key.
 func (c *Control) CreateChannel(ctx context.Context, in *ivsapi.CreateChannelRequest) (*ivsapi.CreateChannelResponse, error) {
 	caller := restjson.CallerFrom(ctx)
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	ch := live.Channel{
@@ -106,12 +106,20 @@ func (c *Control) BatchGetChannel(ctx context.Context, in *ivsapi.BatchGetChanne
 	return out, nil
 }
 
+// item is owned for one entry of a batch, which policies may refuse by itself.
+func item(ctx context.Context, caller restjson.Caller, arn, typ string) (live.ARN, error) {
+	if err := restjson.Refused(ctx, arn); err != nil {
+		return live.ARN{}, err
+	}
+	return owned(caller, arn, typ)
+}
+
 // batch reads many rows of one type in one query; each ARN that is not there or not
 // the caller's becomes one error (low-latency.md 16 #3: its code is the exception's name).
 func (c *Control) batch(ctx context.Context, caller restjson.Caller, arns []string, typ string, add func(store.Row) error, errs *[]ivsapi.BatchError) error {
 	want := make([]live.ARN, 0, len(arns))
 	for _, s := range arns {
-		if a, err := owned(caller, s, typ); err == nil {
+		if a, err := item(ctx, caller, s, typ); err == nil {
 			want = append(want, a)
 		}
 	}
@@ -120,7 +128,7 @@ func (c *Control) batch(ctx context.Context, caller restjson.Caller, arns []stri
 		return fmt.Errorf("control: %w", err)
 	}
 	for _, s := range arns {
-		a, err := owned(caller, s, typ)
+		a, err := item(ctx, caller, s, typ)
 		if row, ok := rows[a]; err == nil && ok {
 			if err := add(row); err != nil {
 				return err

@@ -59,6 +59,9 @@ func (c *Control) BatchStartViewerSessionRevocation(ctx context.Context, in *ivs
 		done, failed = nil, []ivsapi.BatchStartViewerSessionRevocationError{}
 		for _, v := range in.ViewerSessions {
 			x, err := c.revocation(ctx, tx, v.ChannelArn, v.ViewerId, v.ViewerSessionVersionsLessThanOrEqualTo)
+			if refused := restjson.Refused(ctx, v.ChannelArn); refused != nil {
+				err = refused
+			}
 			if err == nil {
 				err = tx.Revoke(ctx, x)
 				done = append(done, x)

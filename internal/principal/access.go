@@ -18,7 +18,7 @@ import (
 type Access struct {
 	iam.Permissions
 	Context *iam.Context // of the request, as far as it is known before its operation
-	Admin   bool         // no policy applies
+	Admin   bool         // no policy applies, and Context is empty
 	Issuer  string       // ARN of the principal whose policies apply: a session's role
 }
 
@@ -26,6 +26,11 @@ type Access struct {
 // may nothing, which is no error.
 func (d *Directory) Access(ctx context.Context, c restjson.Caller) (*Access, error) {
 	a := &Access{Admin: c.Admin, Issuer: Issuer(c)}
+	limited := c.Session != nil && (c.Session.Policy != "" || len(c.Session.Policies) > 0)
+	if a.Admin && !limited {
+		a.Context = &iam.Context{}
+		return a, nil
+	}
 	p, err := d.Find(ctx, a.Issuer)
 	if errors.Is(err, live.NotFound) {
 		p = &Principal{ARN: a.Issuer, Account: c.Account}
@@ -34,7 +39,7 @@ func (d *Directory) Access(ctx context.Context, c restjson.Caller) (*Access, err
 	}
 	a.Identity = p.Policies
 	a.Context = d.facts(c, p)
-	if c.Session != nil && (c.Session.Policy != "" || len(c.Session.Policies) > 0) {
+	if limited {
 		a.Limited = true
 		if a.Session, err = d.SessionPolicies(c.Session); err != nil {
 			// Its policies were good when it began. What is gone now may have been a denial.
