@@ -42,7 +42,7 @@ func advertise(a *live.AdConfiguration, name *string, tailors []ivsapi.MediaTail
 
 // CreateAdConfiguration makes an ad configuration.
 func (c *Control) CreateAdConfiguration(ctx context.Context, in *ivsapi.CreateAdConfigurationRequest) (*ivsapi.CreateAdConfigurationResponse, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	a := live.AdConfiguration{

@@ -35,7 +35,7 @@ func keysOf(channel live.ARN, after string, limit int) store.Query {
 // CreateStreamKey makes the channel's key; a channel that has one must lose it first.
 func (c *Control) CreateStreamKey(ctx context.Context, in *ivsapi.CreateStreamKeyRequest) (*ivsapi.CreateStreamKeyResponse, error) {
 	caller := restjson.CallerFrom(ctx)
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	var key live.StreamKey

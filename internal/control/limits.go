@@ -18,6 +18,7 @@ type Limits struct {
 	PlaybackKeys            int // by default 3
 	RestrictionPolicies     int // by default 3
 	AdConfigurations        int
+	Tags                    int // of one resource; by default 50, and the model allows no more
 }
 
 // withDefaults fills in the limits that are part of what the service means: clients
@@ -26,6 +27,7 @@ func (l Limits) withDefaults() Limits {
 	l.StreamKeys = cmp.Or(l.StreamKeys, 1)
 	l.PlaybackKeys = cmp.Or(l.PlaybackKeys, 3)
 	l.RestrictionPolicies = cmp.Or(l.RestrictionPolicies, 3)
+	l.Tags = cmp.Or(l.Tags, 50)
 	return l
 }
 

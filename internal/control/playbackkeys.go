@@ -67,7 +67,7 @@ func fingerprint(spki []byte) string {
 // conflict.
 func (c *Control) ImportPlaybackKeyPair(ctx context.Context, in *ivsapi.ImportPlaybackKeyPairRequest) (*ivsapi.ImportPlaybackKeyPairResponse, error) {
 	caller := restjson.CallerFrom(ctx)
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	spki, err := parsePublicKey(in.PublicKeyMaterial)

@@ -26,7 +26,7 @@ func restrict(p *live.RestrictionPolicy, name *string, countries, origins []stri
 
 // CreatePlaybackRestrictionPolicy makes a policy.
 func (c *Control) CreatePlaybackRestrictionPolicy(ctx context.Context, in *ivsapi.CreatePlaybackRestrictionPolicyRequest) (*ivsapi.CreatePlaybackRestrictionPolicyResponse, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	p := live.RestrictionPolicy{

@@ -17,7 +17,7 @@ import (
 // CreateRecordingConfiguration makes a configuration in state CREATING. Run checks its
 // bucket and makes it ACTIVE or CREATE_FAILED.
 func (c *Control) CreateRecordingConfiguration(ctx context.Context, in *ivsapi.CreateRecordingConfigurationRequest) (*ivsapi.CreateRecordingConfigurationResponse, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	rc := live.RecordingConfiguration{

@@ -85,13 +85,10 @@ func checkReferences(ctx context.Context, r store.Reader, caller restjson.Caller
 	return nil
 }
 
-// maxTags is how many tags a resource may have (low-latency.md 14).
-const maxTags = 50
-
 // checkTags checks what the model cannot say: the reserved prefix and the count.
-func checkTags(tags map[string]string) error {
-	if len(tags) > maxTags {
-		return live.Errorf(live.Invalid, "a resource may have %d tags, not %d", maxTags, len(tags))
+func (c *Control) checkTags(tags map[string]string) error {
+	if most := c.cfg.Limits.Tags; len(tags) > most {
+		return live.Errorf(live.Invalid, "a resource may have %d tags, not %d", most, len(tags))
 	}
 	for k := range tags {
 		if strings.HasPrefix(strings.ToLower(k), "aws:") {

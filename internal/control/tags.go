@@ -34,7 +34,7 @@ func (c *Control) ListTagsForResource(ctx context.Context, in *ivsapi.ListTagsFo
 
 // TagResource adds tags, or gives those that are there a new value.
 func (c *Control) TagResource(ctx context.Context, in *ivsapi.TagResourceRequest) (*ivsapi.TagResourceResponse, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	err := c.retag(ctx, in.ResourceArn, func(tags map[string]string) { maps.Copy(tags, in.Tags) })
@@ -69,7 +69,7 @@ func (c *Control) retag(ctx context.Context, arn string, change func(map[string]
 		}
 		row.Tags = tagsOf(row.Tags)
 		change(row.Tags)
-		if err := checkTags(row.Tags); err != nil {
+		if err := c.checkTags(row.Tags); err != nil {
 			return err
 		}
 		return tx.Update(ctx, row)
