@@ -18,7 +18,7 @@ help: ## list the targets
 
 .PHONY: run
 run: deps-run web build ## start a server with a live demo channel; ARGS="--http :9090" adds flags
-	@exec bin/sluice serve --demo $(ARGS)
+	@exec bin/sluice serve --demo --log-format text $(ARGS)
 
 .PHONY: build
 build: ## build bin/sluice with what is in the tree; `make web` first gives it the watch page
@@ -59,8 +59,9 @@ fuzz: ## run each fuzz target for FUZZTIME (20s); FUZZ=AMF picks by name
 	scripts/fuzz
 
 .PHONY: bench
-bench: build ## benchmarks of the packages, then of the program
-	go test -run='^$$' -bench=. -benchmem ./internal/...
+bench: web build $(players) ## benchmarks of the packages, of what a viewer sees, and of the program
+	go test -run='^$$' -bench=. -benchmem ./internal/... ./test/load/...
+	go test -run='^$$' -bench=Playback -benchtime=1x -timeout=30m ./test/e2e
 	go run ./test/load/cmd/compare
 
 .PHONY: check
