@@ -96,6 +96,7 @@ func TestPlaybackKeyRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := newFixture(t)
 	block, _ := pem.Decode([]byte(vector))
 	offCurve := append([]byte(nil), block.Bytes...)
 	offCurve[len(offCurve)-1] ^= 1
@@ -130,13 +131,17 @@ func TestPlaybackKeyRules(t *testing.T) {
 		"more text than any key needs": {strings.Repeat(" ", maxKeyText) + vector, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
 			out, err := f.ImportPlaybackKeyPair(f.ctx, &ivsapi.ImportPlaybackKeyPairRequest{PublicKeyMaterial: tt.text})
 			if tt.ok && (err != nil || *out.KeyPair.Fingerprint != vectorFingerprint) || !tt.ok && !errors.Is(err, live.Invalid) {
 				t.Errorf("ImportPlaybackKeyPair = %+v, %v; want ok %t", out, err, tt.ok)
 			}
 			if e, ok := errors.AsType[*live.Error](err); ok && len(e.Detail) > 200 {
 				t.Errorf("the caller is told %d bytes", len(e.Detail))
+			}
+			if err == nil {
+				if _, err := f.DeletePlaybackKeyPair(f.ctx, &ivsapi.DeletePlaybackKeyPairRequest{Arn: *out.KeyPair.Arn}); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}

@@ -97,6 +97,7 @@ func TestRecordingConfigurationDefaults(t *testing.T) {
 }
 
 func TestRecordingConfigurationRules(t *testing.T) {
+	f := newFixture(t)
 	thumbnails := func(c ivsapi.ThumbnailConfiguration) ivsapi.CreateRecordingConfigurationRequest {
 		in := into("bucket")
 		in.ThumbnailConfiguration = &c
@@ -133,7 +134,6 @@ func TestRecordingConfigurationRules(t *testing.T) {
 		"DISABLED keeps what it was given anyway": {in: thumbnails(ivsapi.ThumbnailConfiguration{RecordingMode: new("DISABLED"), TargetIntervalSeconds: new(int64(30))}), thumbnails: &ivsapi.ThumbnailConfiguration{RecordingMode: new("DISABLED"), TargetIntervalSeconds: new(int64(30))}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
 			out, err := f.CreateRecordingConfiguration(f.ctx, &tt.in)
 			if tt.want != "" {
 				if !errors.Is(err, tt.want) {
