@@ -26,7 +26,7 @@ type settings struct {
 // CreateChannel makes a channel and its one stream key.
 func (c *Control) CreateChannel(ctx context.Context, in *ivsapi.CreateChannelRequest) (*ivsapi.CreateChannelResponse, error) {
 	caller := restjson.CallerFrom(ctx)
-	if err := c.c.checkTags(in.Tags); err != nil {
+	if err := c.checkTags(in.Tags); err != nil {
 		return nil, err
 	}
 	ch := live.Channel{
