@@ -42,6 +42,8 @@ type Config struct {
 	Bus   string `help:"Message bus: nats://host,host,..., or empty for one inside this process."`
 	Blob  string `help:"Objects: s3://bucket?endpoint=https://host&region=..., or empty for the directory blob in data-dir. Credentials come from the AWS environment."`
 
+	Quotas string `default:"self-hosted" help:"Limits on requests and resources of an account: self-hosted (only what clients rely on), aws (the published quotas), or a file as the command quotas prints it."`
+
 	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control, media."`
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
 	OriginURL URL    `help:"Base URL that other nodes fetch this node's media from. Empty derives it from the machine's address and http."`

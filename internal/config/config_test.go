@@ -105,6 +105,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a bus that is not NATS":        {args: []string{"--bus=nats://a,http://b"}, want: []string{"bus", "nats://"}},
 		"an empty place in the bus":     {args: []string{"--bus=nats://a,,b"}, want: []string{"bus"}},
 		"a blob that is not S3":         {args: []string{"--blob=gs://b"}, want: []string{"blob", "gs://b"}},
+		"no quotas":                     {args: []string{"--quotas="}, want: []string{"quotas", "self-hosted, aws or a file"}},
 		"a role that is not there yet":  {args: []string{"--roles=control,edge"}, want: []string{"roles", `"edge"`, "control, media"}},
 		"all next to another role":      {args: []string{"--roles=all,media"}, want: []string{"roles", `"all"`}},
 		"no role":                       {args: []string{"--roles="}, want: []string{"roles"}},
@@ -212,7 +213,7 @@ func TestPrintLoadsBack(t *testing.T) {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2",
 			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--store=postgres://h/d?sslmode=disable&x=<1>", "--bus=nats://a,b", "--blob=s3://b?region=x",
-			"--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
+			"--quotas=aws", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",
 		},
 	} {

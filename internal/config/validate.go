@@ -42,6 +42,8 @@ func (c *Config) Validate() error {
 	rule(c.Bus == "" || cluster(c.Bus), "bus", Redact(c.Bus), "nats://host[,host...] or tls://host[,host...] or nothing")
 	rule(c.Blob == "" || remote(c.Blob, "s3"), "blob", Redact(c.Blob), "s3://bucket?... or nothing")
 
+	rule(c.Quotas != "", "quotas", c.Quotas, "self-hosted, aws or a file")
+
 	rule(len(c.Roles) > 0, "roles", "", "at least one role")
 	for _, r := range c.Roles {
 		rule(every().Has(r), "roles", r, "all or a list of "+join(every()))

@@ -95,6 +95,7 @@ func (n *node) api() (http.Handler, error) {
 				AccessKeyID: id.AccessKeyID, Principal: id.Principal, Admin: id.Admin,
 			}, err
 		},
+		Steps:     []restjson.Step{throttle(n.quotas, time.Now)},
 		RequestID: httpserver.RequestID,
 		Base:      func(r *http.Request) string { return httpserver.Client(r).BaseURL() },
 		Observe: func(ctx context.Context, o restjson.Outcome) {

@@ -25,6 +25,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/quota"
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
 	"github.com/sluice-live/sluice/internal/stream"
@@ -37,6 +38,7 @@ type node struct {
 	log    *slog.Logger
 	reg    *prometheus.Registry
 	name   string
+	quotas quota.Profile
 	cert   cert.Get
 	health *httpserver.Readiness
 
@@ -61,6 +63,9 @@ type node struct {
 func Run(ctx context.Context, cfg config.Config, o Options) (err error) {
 	n := &node{cfg: cfg, opts: o, log: o.Log, reg: prometheus.NewRegistry(), health: &httpserver.Readiness{Log: o.Log}}
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if n.quotas, err = quota.Load(cfg.Quotas); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
@@ -150,7 +155,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.control = control.New(n.store, n.roster, secret, control.Config{
-		PublicURL: string(n.cfg.PublicURL), Playback: n.playbackPath,
+		PublicURL: string(n.cfg.PublicURL), Playback: n.playbackPath, Limits: resourceLimits(n.quotas),
 		Buckets: n.blob, CreateBuckets: n.cfg.Blob == "", Log: n.log,
 	})
 	n.health.Register("store", n.store.Ping)
