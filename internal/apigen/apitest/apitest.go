@@ -4,6 +4,7 @@
 package apitest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -109,6 +110,9 @@ func (b *builder) structure(shape, path string, in object, wrap func(object) obj
 		}
 		b.add(path+" with all members is refused", wrap(all), validation, path)
 	}
+	if b.op.HTTP.Method == http.MethodPost && !s.Union {
+		b.pass("a member that the model does not know beside those of "+cmp.Or(path, "the input"), with("notInTheModel", object{"a": []any{nil, 1.5, "x"}}))
+	}
 	for _, name := range s.MemberNames() {
 		ref := s.Members[name]
 		at := name
@@ -121,6 +125,9 @@ func (b *builder) structure(shape, path string, in object, wrap func(object) obj
 			b.add("no "+at+" is refused", wrap(out), validation, at)
 			if ref.Location == "" {
 				b.add("null as "+at+" is refused", with(name, nil), validation, at)
+				out = maps.Clone(out) // names are case-sensitive (low-latency.md 1.1)
+				out[strings.ToUpper(name[:1])+name[1:]] = in[name]
+				b.add(at+" with a capital is refused", wrap(out), validation, at)
 			}
 		} else if ref.Location == "" && !s.Union {
 			b.pass("null as "+at, with(name, nil))
