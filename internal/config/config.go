@@ -38,6 +38,8 @@ type Config struct {
 	Account string `default:"123456789012" help:"AWS account id that new access keys belong to: 12 digits."`
 	Region  string `default:"us-west-2" help:"Region of the console and the demo channel. API requests carry their own."`
 
+	PolicyDir string `help:"Directory of IAM users, roles and policies of account, as JSON files; empty for none. Changes take effect within two seconds."`
+
 	Store string `help:"Database: postgres://user:password@host/name, or empty for SQLite in data-dir."`
 	Bus   string `help:"Message bus: nats://host,host,..., or empty for one inside this process."`
 	Blob  string `help:"Objects: s3://bucket?endpoint=https://host&region=..., or empty for the directory blob in data-dir. Credentials come from the AWS environment."`

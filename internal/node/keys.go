@@ -14,15 +14,16 @@ import (
 
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/principal"
 	"github.com/sluice-live/sluice/internal/sigv4"
 	"github.com/sluice-live/sluice/internal/store"
 )
 
-// NewAccessKey makes an access key with AWS's forms: an id of AKIA and 16 capitals
-// and digits, a secret of 40 characters.
-func NewAccessKey(account, principal string, now time.Time) (store.AccessKey, error) {
-	if principal == "" || strings.ContainsAny(principal, " \t\n:/") {
-		return store.AccessKey{}, fmt.Errorf("node: %q cannot name a principal: want no spaces, colons or slashes", principal)
+// NewAccessKey makes an access key of a user with AWS's forms: an id of AKIA and 16
+// capitals and digits, a secret of 40 characters.
+func NewAccessKey(account, user string, now time.Time) (store.AccessKey, error) {
+	if err := principal.CheckName(user); err != nil {
+		return store.AccessKey{}, err
 	}
 	const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // 32, so no byte is favoured
 	var raw [16 + 30]byte
@@ -33,8 +34,15 @@ func NewAccessKey(account, principal string, now time.Time) (store.AccessKey, er
 	}
 	return store.AccessKey{
 		ID: string(id), Secret: base64.StdEncoding.EncodeToString(raw[16:]), Account: account,
-		Principal: "arn:aws:iam::" + account + ":user/" + principal, Created: now, Admin: true,
+		Principal: principal.ARN(account, principal.User, user), Created: now,
 	}, nil
+}
+
+// newAdminKey makes a key that may do everything in its account, whatever policies say.
+func newAdminKey(account string) (store.AccessKey, error) {
+	k, err := NewAccessKey(account, "administrator", time.Now())
+	k.Admin = true
+	return k, err
 }
 
 // credentialsFile holds the first administrator key, in the form of
@@ -45,7 +53,7 @@ const credentialsFile = "credentials"
 // stored if it is new, or the one in the data directory, which the first start makes.
 func adminKey(ctx context.Context, st *store.Store, cfg config.Config, id, secret string) (store.AccessKey, error) {
 	if id != "" {
-		k, err := NewAccessKey(cfg.Account, "administrator", time.Now())
+		k, err := newAdminKey(cfg.Account)
 		if err != nil {
 			return k, err
 		}
@@ -61,7 +69,7 @@ func adminKey(ctx context.Context, st *store.Store, cfg config.Config, id, secre
 			return store.AccessKey{}, err
 		} // deleted, or of another database: make a new one
 	}
-	k, err := NewAccessKey(cfg.Account, "administrator", time.Now())
+	k, err := newAdminKey(cfg.Account)
 	if err != nil {
 		return k, err
 	}
@@ -76,7 +84,7 @@ func adminKey(ctx context.Context, st *store.Store, cfg config.Config, id, secre
 func replaceKey(ctx context.Context, st *store.Store, k store.AccessKey) error {
 	have, err := st.AccessKey(ctx, k.ID)
 	switch {
-	case err == nil && have.Secret == k.Secret && have.Account == k.Account:
+	case err == nil && have.Secret == k.Secret && have.Account == k.Account && have.Admin:
 		return nil
 	case err == nil:
 		if err := st.DeleteAccessKey(ctx, k.ID); err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/origin"
 	"github.com/sluice-live/sluice/internal/restjson"
-	"github.com/sluice-live/sluice/internal/sigv4"
 	"github.com/sluice-live/sluice/internal/store"
 	"github.com/sluice-live/sluice/internal/watch"
 )
@@ -78,7 +77,6 @@ func (n *node) api() (http.Handler, error) {
 	if !n.cfg.Roles.Has(config.Control) {
 		return http.NotFoundHandler(), nil
 	}
-	verifier := sigv4.New(newKeyring(n.store).get, time.Now)
 	calls := promauto.With(n.reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_api_requests_total", Help: "API requests by operation and exception (empty for success).",
 	}, []string{"service", "operation", "error"})
@@ -87,17 +85,11 @@ func (n *node) api() (http.Handler, error) {
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 	})
 	return restjson.NewGateway(restjson.Config{
-		Services: []restjson.Service{n.control.IVS().Service(), chatapi.Operations{}.Service()},
-		Authenticate: func(r *http.Request, body []byte) (restjson.Caller, error) {
-			id, err := verifier.Verify(r, body)
-			return restjson.Caller{
-				Account: id.Account, Region: id.Region, Service: id.Service,
-				AccessKeyID: id.AccessKeyID, Principal: id.Principal, Admin: id.Admin,
-			}, err
-		},
-		Steps:     []restjson.Step{throttle(n.quotas, time.Now)},
-		RequestID: httpserver.RequestID,
-		Base:      func(r *http.Request) string { return httpserver.Client(r).BaseURL() },
+		Services:     []restjson.Service{n.control.IVS().Service(), chatapi.Operations{}.Service()},
+		Authenticate: n.authenticator(),
+		Steps:        []restjson.Step{n.control.Authorize(n.people), throttle(n.quotas, time.Now)},
+		RequestID:    httpserver.RequestID,
+		Base:         func(r *http.Request) string { return httpserver.Client(r).BaseURL() },
 		Observe: func(ctx context.Context, o restjson.Outcome) {
 			calls.WithLabelValues(o.Service, o.Operation, o.ErrorType).Inc()
 			took.Observe(o.Took.Seconds())

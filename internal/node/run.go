@@ -25,6 +25,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/principal"
 	"github.com/sluice-live/sluice/internal/quota"
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
@@ -48,6 +49,7 @@ type node struct {
 	admin   store.AccessKey
 	roster  *roster.Roster
 	control *control.Control
+	people  *principal.Directory
 	streams *stream.Streams // nil without the media role
 
 	demoChannel string // id of the demo's channel; "" without demo
@@ -158,6 +160,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		PublicURL: string(n.cfg.PublicURL), Playback: n.playbackPath, Limits: resourceLimits(n.quotas),
 		Buckets: n.blob, CreateBuckets: n.cfg.Blob == "", Log: n.log,
 	})
+	if n.people, err = principal.Open(n.log, n.store, n.reg, principal.Config{Dir: n.cfg.PolicyDir, Account: n.cfg.Account}); err != nil {
+		return err
+	}
 	n.health.Register("store", n.store.Ping)
 	n.health.Register("bus", n.bus.Ready)
 	hc := httpserver.Config{Addr: n.cfg.HTTP, TrustedProxies: n.cfg.TrustedProxies, MaxConns: n.cfg.MaxConnections}
@@ -235,6 +240,7 @@ func (n *node) services(ctx context.Context) error {
 	n.add("reaper", n.reap)
 	if n.cfg.Roles.Has(config.Control) {
 		n.add("control", n.control.Run)
+		n.add("policies", n.people.Run)
 	}
 	n.add("http", n.http.Run)
 	if n.streams != nil {

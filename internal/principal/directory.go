@@ -60,7 +60,7 @@ type stored struct {
 	until      time.Time
 }
 
-// Open reads the policy directory, in which everything must be valid.
+// Open reads the policy directory, in which everything must be valid. reg may be nil.
 func Open(log *slog.Logger, st *store.Store, reg prometheus.Registerer, c Config) (*Directory, error) {
 	f := promauto.With(reg)
 	d := &Directory{
@@ -242,7 +242,7 @@ func (d *Directory) All(ctx context.Context, account string) ([]*Principal, map[
 
 // Change changes the Spec of a user in the store, which it creates if create is set.
 // The result must be valid. The names of new policies are completed to ARNs.
-func (d *Directory) Change(ctx context.Context, account, name string, create bool, change func(*Spec)) error {
+func (d *Directory) Change(ctx context.Context, account, name string, create bool, change func(*Spec) error) error {
 	b := d.book.Load()
 	arn := ARN(account, User, name)
 	if b.principals[arn] != nil {
@@ -253,7 +253,9 @@ func (d *Directory) Change(ctx context.Context, account, name string, create boo
 		if err != nil {
 			return nil, err
 		}
-		change(&s)
+		if err := change(&s); err != nil {
+			return nil, err
+		}
 		p, err := compile(account, User, name, s, func(arn string) *iam.Policy { return b.policies[arn] })
 		if err != nil {
 			return nil, err
@@ -261,6 +263,7 @@ func (d *Directory) Change(ctx context.Context, account, name string, create boo
 		s.Policies = p.Attached
 		return encode(s)
 	}
+	defer d.forget(arn)
 	err := d.store.ChangePrincipal(ctx, arn, edit)
 	if !create || !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -270,4 +273,11 @@ func (d *Directory) Change(ctx context.Context, account, name string, create boo
 		return err
 	}
 	return d.store.CreatePrincipal(ctx, store.Principal{ARN: arn, Account: account, Body: body, Created: d.now()})
+}
+
+// forget makes the next Find ask the store.
+func (d *Directory) forget(arn string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.cached, arn)
 }

@@ -324,8 +324,8 @@ func TestStoredPrincipals(t *testing.T) {
 	d, st, log := open(t, files{"policies/readers.json": allowGet, "users/bob.json": `{}`})
 	clock := time.Now()
 	d.now = func() time.Time { return clock }
-	attach := func(refs ...string) func(*Spec) {
-		return func(s *Spec) { s.Policies = append(s.Policies, refs...) }
+	attach := func(refs ...string) func(*Spec) error {
+		return func(s *Spec) error { s.Policies = append(s.Policies, refs...); return nil }
 	}
 	if err := d.Change(t.Context(), account, "ann", false, attach("readers")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a user who is not there: %v", err)
@@ -339,9 +339,19 @@ func TestStoredPrincipals(t *testing.T) {
 	if err := d.Change(t.Context(), account, "ann", true, attach("IVSFullAccess")); err != nil {
 		t.Fatal(err)
 	}
-	clock = clock.Add(ttl)
 	if got := may(t, d, ann(), "ivs:StopStream"); got != iam.Allowed {
-		t.Errorf("a second after a change: %v", got)
+		t.Errorf("after a change: %v", got)
+	}
+	// What another process changes is seen after a while.
+	if err := st.ChangePrincipal(t.Context(), annARN, func([]byte) ([]byte, error) { return []byte(`{}`), nil }); err != nil {
+		t.Fatal(err)
+	}
+	clock = clock.Add(ttl)
+	if got := may(t, d, ann(), "ivs:StopStream"); got != iam.Undecided {
+		t.Errorf("a second after another's change: %v", got)
+	}
+	if err := d.Change(t.Context(), account, "ann", true, attach("readers", "IVSFullAccess")); err != nil {
+		t.Fatal(err)
 	}
 	row, err := st.Principal(t.Context(), annARN)
 	if want := `{"policies":["arn:aws:iam::111122223333:policy/readers","arn:aws:iam::aws:policy/IVSFullAccess"]}`; err != nil || string(row.Body) != want {
@@ -352,7 +362,7 @@ func TestStoredPrincipals(t *testing.T) {
 		"a name that is none":        func() error { return d.Change(t.Context(), account, "a/b", true, attach()) },
 		"a user of the directory":    func() error { return d.Change(t.Context(), account, "bob", true, attach("readers")) },
 		"trust": func() error {
-			return d.Change(t.Context(), account, "ann", true, func(s *Spec) { s.Trust = json.RawMessage(trustAll) })
+			return d.Change(t.Context(), account, "ann", true, func(s *Spec) error { s.Trust = json.RawMessage(trustAll); return nil })
 		},
 	} {
 		if err := change(); err == nil {

@@ -88,7 +88,7 @@ func TestKeysCommand(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	srv := serve(t, dir)
-	stdout, stderr, err := run(t, "keys", "create", "--principal", "robot", "--data-dir", dir)
+	stdout, stderr, err := run(t, "keys", "create", "--user", "robot", "--policy", "IVSReadOnlyAccess", "--data-dir", dir)
 	m := regexp.MustCompile(`^AWS_ACCESS_KEY_ID=(AKIA[A-Z0-9]{16})\nAWS_SECRET_ACCESS_KEY=(\S{40})\n$`).FindStringSubmatch(stdout)
 	if err != nil || m == nil {
 		t.Fatalf("keys create: %v, %q, %q", err, stdout, stderr)
