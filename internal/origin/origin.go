@@ -149,7 +149,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 
 // closed refuses the viewers of a channel who would have to be checked. Nobody checks
 // tokens or restriction policies yet, so nobody gets in.
-func closed(w http.ResponseWriter, r *http.Request, ch live.Channel) bool {
+func closed(w http.ResponseWriter, r *http.Request, ch *live.Channel) bool {
 	switch {
 	case ch.Authorized: // a policy is ignored then (low-latency.md 5.3)
 		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -18,36 +19,43 @@ type Stream struct {
 	owner   *Streams
 	log     *slog.Logger
 	id      string
-	channel live.Channel // as it was at go-live
 	request ingest.Request
+	born    time.Time // what lastUnit counts from, so that a clock that is set starves nobody
+
+	// Written by open, before anybody else knows of the stream.
+	channel    live.Channel // as it was at go-live
+	generation int64        // of the lease; every write of the record carries it
 
 	media    *packager.Presentation
 	audience *audience
 	built    chan *packager.Rendition // tells run of the rendition; holds one
 	done     chan struct{}            // closed by end: the encoder must go
-	endOnce  sync.Once
-	finished chan struct{} // closed when the record is closed and the lease is free
-	closedAt atomic.Int64  // Unix nanoseconds of finished; 0 before
-	lastUnit atomic.Int64  // Unix nanoseconds of the newest unit; 0 before the first
+	finished chan struct{}            // closed by Streams.release: the channel is free
+	lastUnit atomic.Int64             // nanoseconds from born to the newest unit
 
-	lease   store.Lease  // run's alone, after open
-	session live.Session // run's alone, after open
+	// run's alone, after open.
+	lease     store.Lease
+	good      time.Time // until then nobody else can have the lease; on the monotonic clock
+	session   live.Session
+	unwritten []write // changes of the record that are still to be made, oldest first
+
+	announcing sync.Mutex // held while the roster is told, so that "gone" is the last word
 
 	mu        sync.Mutex          // guards the fields below
 	rendition *packager.Rendition // nil until the first picture
 	announced ingest.Announcement
 	tracks    [2]*media.Track // newest video and audio track
 	started   time.Time       // zero until live
-	closed    bool            // no unit may reach the rendition any more
+	ended     bool            // no unit reaches the rendition any more
 }
 
 func newStream(owner *Streams, ch live.Channel, r ingest.Request) *Stream {
-	id := live.NewStreamID()
+	id, now := live.NewStreamID(), time.Now()
 	r.Key = "" // it has done its work
 	return &Stream{
-		owner: owner, id: id, channel: ch, request: r,
+		owner: owner, id: id, channel: ch, request: r, born: now,
 		log:   owner.log.With("channel", ch.ARN.String(), "stream", id),
-		media: packager.NewPresentation(), audience: newAudience(),
+		media: packager.NewPresentation(), audience: newAudience(now),
 		built: make(chan *packager.Rendition, 1),
 		done:  make(chan struct{}), finished: make(chan struct{}),
 	}
@@ -56,8 +64,8 @@ func newStream(owner *Streams, ch live.Channel, r ingest.Request) *Stream {
 // ID is the stream id, "st-...".
 func (st *Stream) ID() string { return st.id }
 
-// Channel is the channel as it was at go-live.
-func (st *Stream) Channel() live.Channel { return st.channel }
+// Channel is the channel as it was at go-live. It must not be changed.
+func (st *Stream) Channel() *live.Channel { return &st.channel }
 
 // Media is what viewers play.
 func (st *Stream) Media() *packager.Presentation { return st.media }
@@ -65,7 +73,8 @@ func (st *Stream) Media() *packager.Presentation { return st.media }
 // Done is closed when the encoder must be disconnected.
 func (st *Stream) Done() <-chan struct{} { return st.done }
 
-func (st *Stream) ended() bool {
+// over reports whether the stream has ended.
+func (st *Stream) over() bool {
 	select {
 	case <-st.done:
 		return true
@@ -74,23 +83,33 @@ func (st *Stream) ended() bool {
 	}
 }
 
+// live reports whether viewers can play the stream.
 func (st *Stream) live() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.started.IsZero() && !st.closed
+	return !st.started.IsZero() && !st.ended
 }
 
-func (st *Stream) finishedAt() (time.Time, bool) {
-	at := st.closedAt.Load()
-	return time.Unix(0, at), at != 0
-}
-
-// end makes the stream end. Only the first reason counts.
+// end makes the stream end, from wherever it is called; only the first reason counts.
+// Viewers get the end of the playlist at once, whatever the database does.
 func (st *Stream) end(reason string) {
-	st.endOnce.Do(func() {
+	if st.close() {
 		st.log.Info("stream ending", "reason", reason)
-		close(st.done)
-	})
+	}
+}
+
+func (st *Stream) close() (first bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.ended {
+		return false
+	}
+	st.ended = true
+	if st.rendition != nil {
+		st.rendition.Close()
+	}
+	close(st.done)
+	return true
 }
 
 // Close implements ingest.Session.
@@ -114,10 +133,19 @@ var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
 
 // Write implements ingest.Session.
 func (st *Stream) Write(u media.Unit) error {
-	st.lastUnit.Store(u.Received.UnixNano())
+	st.lastUnit.Store(int64(u.Received.Sub(st.born)))
+	err := st.take(u)
+	if err != nil && !errors.Is(err, errEnded) {
+		st.log.Warn("media refused", "err", err)
+		st.end("media not usable")
+	}
+	return err
+}
+
+func (st *Stream) take(u media.Unit) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.closed || st.ended() {
+	if st.ended {
 		return errEnded
 	}
 	if u.Track.Kind == media.Audio {
@@ -131,16 +159,10 @@ func (st *Stream) Write(u media.Unit) error {
 		}
 		r, err := st.newRendition(u.Track)
 		if err != nil {
-			st.end("media not usable")
 			return err
 		}
 		st.rendition = r
 		st.built <- r
 	}
-	if err := st.rendition.Write(u); err != nil {
-		st.log.Warn("media refused", "err", err)
-		st.end("media not usable")
-		return err
-	}
-	return nil
+	return st.rendition.Write(u)
 }

@@ -1,12 +1,16 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,13 +52,16 @@ type Streams struct {
 	store   records
 	roster  *roster.Roster
 	metrics *metrics
-	running sync.WaitGroup // one for each Stream.run
-	quit    chan struct{}  // closed when the node drains: every stream ends
+	quit    chan struct{} // closed when the node drains: every stream ends
+	unheard atomic.Bool   // the newest announcements did not reach the bus
 
-	mu      sync.RWMutex         // guards the fields below
-	closing bool                 // quit is closed: nobody may publish
-	channel map[live.ARN]*Stream // not yet finished, by channel; at most cfg.Max
-	id      map[string]*Stream   // the same, and those that finished less than cfg.Linger ago
+	running sync.WaitGroup // one for each Publish that got a channel, until it or its run is over; added to under mu while not closing
+
+	mu      sync.RWMutex          // guards the fields below
+	closing bool                  // quit is closed: nobody may publish
+	channel map[live.ARN]*Stream  // not yet finished, by channel; at most cfg.Max
+	id      map[string]*Stream    // of those the open ones, and those in over
+	over    map[*Stream]time.Time // when those finished whose playlist lingers
 }
 
 // New returns Streams that has started nothing.
@@ -70,7 +77,8 @@ func New(log *slog.Logger, st records, ro *roster.Roster, reg prometheus.Registe
 	}
 	s := &Streams{
 		log: log, cfg: c, store: st, roster: ro,
-		quit: make(chan struct{}), channel: map[live.ARN]*Stream{}, id: map[string]*Stream{},
+		quit:    make(chan struct{}),
+		channel: map[live.ARN]*Stream{}, id: map[string]*Stream{}, over: map[*Stream]time.Time{},
 	}
 	s.metrics = newMetrics(reg, s)
 	return s
@@ -94,23 +102,33 @@ func (s *Streams) Run(ctx context.Context) error {
 			s.forget(time.Now())
 		}
 	}
-	s.mu.Lock()
-	s.closing = true
-	close(s.quit)
-	s.mu.Unlock()
+	s.close()
 	s.running.Wait()
 	return nil
 }
 
+func (s *Streams) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	close(s.quit)
+}
+
+// announceAll says of every stream that it is live. The log has a line when the bus
+// goes away and one when it is back, however many streams there are.
 func (s *Streams) announceAll(ctx context.Context) {
 	s.mu.RLock()
-	all := make([]*Stream, 0, len(s.channel))
-	for _, st := range s.channel {
-		all = append(all, st)
-	}
+	all := slices.Collect(maps.Values(s.channel))
 	s.mu.RUnlock()
+	var err error
 	for _, st := range all {
-		st.announce(ctx)
+		err = cmp.Or(err, st.announce(ctx))
+	}
+	switch was := s.unheard.Swap(err != nil); {
+	case err != nil && !was:
+		s.log.Warn("roster not told, will go on trying", "err", err)
+	case err == nil && was:
+		s.log.Info("roster told again")
 	}
 }
 
@@ -118,9 +136,10 @@ func (s *Streams) announceAll(ctx context.Context) {
 func (s *Streams) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, st := range s.id {
-		if at, ok := st.finishedAt(); ok && now.Sub(at) > s.cfg.Linger {
-			delete(s.id, id)
+	for st, at := range s.over {
+		if now.Sub(at) > s.cfg.Linger {
+			delete(s.over, st)
+			delete(s.id, st.id)
 		}
 	}
 }
@@ -153,14 +172,19 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 		return nil, err
 	}
 	// From here the stream must end by itself even when the encoder is already gone.
-	if err := st.open(context.WithoutCancel(ctx)); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := st.open(ctx); err != nil {
 		s.release(st)
+		s.running.Done()
 		return nil, err
 	}
-	s.running.Go(func() {
-		defer s.release(st)
-		st.run(context.WithoutCancel(ctx))
-	})
+	s.mu.Lock()
+	s.id[st.id] = st
+	s.mu.Unlock()
+	go func() { // ends with the stream
+		defer s.running.Done()
+		st.run(ctx)
+	}()
 	return st, nil
 }
 
@@ -172,6 +196,8 @@ var errKey = live.Errorf(live.Denied, "the stream key is not valid")
 const maxKey = 512
 
 func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Channel, error) {
+	ctx, cancel := context.WithTimeout(ctx, dbTime)
+	defer cancel()
 	if !strings.HasPrefix(r.Key, "sk_") || len(r.Key) > maxKey {
 		return live.Channel{}, errKey
 	}
@@ -233,28 +259,17 @@ var errBusy = live.Errorf(live.Conflict, "the channel is already live")
 // closed: an encoder that was just stopped often reconnects at once.
 const settle = 5 * time.Second
 
-// reserve makes st the only stream of its channel on this node.
+// reserve makes st the only stream of its channel on this node, until release, and
+// one that Run waits for.
 func (s *Streams) reserve(ctx context.Context, st *Stream) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	for {
-		s.mu.Lock()
-		former, busy := s.channel[st.channel.ARN]
-		switch {
-		case s.closing:
-			s.mu.Unlock()
-			return live.Errorf(live.Unavailable, "the server is shutting down")
-		case busy:
-			s.mu.Unlock()
-		case len(s.channel) >= s.cfg.Max:
-			s.mu.Unlock()
-			return live.Errorf(live.Unavailable, "this server takes no more than %d streams", s.cfg.Max)
-		default:
-			s.channel[st.channel.ARN], s.id[st.id] = st, st
-			s.mu.Unlock()
-			return nil
+		former, err := s.enter(st)
+		if former == nil {
+			return err
 		}
-		if !former.ended() {
+		if !former.over() {
 			return errBusy
 		}
 		select {
@@ -265,12 +280,30 @@ func (s *Streams) reserve(ctx context.Context, st *Stream) error {
 	}
 }
 
-// release takes st off the channel; its id stays for late viewers unless it never ran.
+// enter puts st on its channel, or returns the stream that is there.
+func (s *Streams) enter(st *Stream) (former *Stream, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch former, busy := s.channel[st.channel.ARN]; {
+	case s.closing:
+		return nil, live.Errorf(live.Unavailable, "the server is shutting down")
+	case busy:
+		return former, nil
+	case len(s.channel) >= s.cfg.Max:
+		return nil, live.Errorf(live.Unavailable, "this server takes no more than %d streams", s.cfg.Max)
+	}
+	s.channel[st.channel.ARN] = st
+	s.running.Add(1)
+	return nil, nil
+}
+
+// release takes st off the channel. If it was open, its id stays for late viewers.
 func (s *Streams) release(st *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.channel, st.channel.ARN)
-	if _, ran := st.finishedAt(); !ran {
-		delete(s.id, st.id)
+	if _, open := s.id[st.id]; open {
+		s.over[st] = time.Now()
 	}
+	close(st.finished)
 }

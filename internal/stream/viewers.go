@@ -11,45 +11,68 @@ import (
 // counted at the next announcement (low-latency.md 10: within 15 s up, 60 s down).
 const viewTime = 30 * time.Second
 
-// maxViewers bounds what one stream remembers of its audience; past it the count stands still.
-const maxViewers = 1 << 20
+// Bounds of what one stream remembers of its audience.
+const (
+	maxViewers = 1 << 18 // past it the count stands still
+	maxAgent   = 256     // bytes of a user agent that tell it from another
+	shards     = 32      // of the memory, so that counting holds up few who ask
+)
 
 // audience estimates how many views a public stream has: one for each pair of address
 // and user agent, because its URLs are the same for everybody.
 type audience struct {
-	seed maphash.Seed
-	mu   sync.Mutex
-	seen map[uint64]int64 // fingerprint to Unix nanoseconds of its last request
+	seed  maphash.Seed
+	since time.Time // what times are counted from, so that a clock that is set moves nobody
+	shard [shards]struct {
+		mu   sync.Mutex
+		seen map[uint64]time.Duration // fingerprint to its last request; guarded by mu
+	}
 }
 
-func newAudience() *audience {
-	return &audience{seed: maphash.MakeSeed(), seen: map[uint64]int64{}}
+func newAudience(now time.Time) *audience {
+	a := &audience{seed: maphash.MakeSeed(), since: now}
+	for i := range a.shard {
+		a.shard[i].seen = map[uint64]time.Duration{}
+	}
+	return a
 }
 
+// note counts whoever asked at now. Every request for a playlist comes through here.
 func (a *audience) note(addr netip.Addr, agent string, now time.Time) {
 	var h maphash.Hash
 	h.SetSeed(a.seed)
 	ip := addr.As16()
 	_, _ = h.Write(ip[:])
-	_, _ = h.WriteString(agent)
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	_, _ = h.WriteString(agent[:min(len(agent), maxAgent)])
 	id := h.Sum64()
-	if _, known := a.seen[id]; known || len(a.seen) < maxViewers {
-		a.seen[id] = now.UnixNano()
+	s := &a.shard[id%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.seen[id]; known || len(s.seen) < maxViewers/shards {
+		s.seen[id] = now.Sub(a.since)
 	}
 }
 
+// count forgets who has left and returns how many are here.
 func (a *audience) count(now time.Time) int64 {
-	since := now.Add(-viewTime).UnixNano()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id, at := range a.seen {
-		if at < since {
-			delete(a.seen, id)
+	old := now.Sub(a.since) - viewTime
+	var n int64
+	for i := range a.shard {
+		n += a.countShard(i, old)
+	}
+	return n
+}
+
+func (a *audience) countShard(i int, old time.Duration) int64 {
+	s := &a.shard[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, at := range s.seen {
+		if at < old {
+			delete(s.seen, id)
 		}
 	}
-	return int64(len(a.seen))
+	return int64(len(s.seen))
 }
 
 // Viewed notes that a client, by its address and user agent, asked for a playlist.
