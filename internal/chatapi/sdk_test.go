@@ -40,7 +40,7 @@ func TestSDK(t *testing.T) {
 			return &chatapi.TagResourceResponse{}, nil
 		},
 	}
-	verifier := sigv4.New(func(context.Context, string) (sigv4.Credential, error) {
+	verifier := sigv4.New(func(context.Context, string, string) (sigv4.Credential, error) {
 		return sigv4.Credential{Secret: "secret", Account: "111122223333"}, nil
 	}, time.Now)
 	g, err := restjson.NewGateway(restjson.Config{

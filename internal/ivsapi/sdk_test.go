@@ -42,7 +42,7 @@ const (
 // gateway serves ops behind real signature checks, and records outcomes.
 func gateway(t testing.TB, ops ivsapi.Operations) (url string, outcomes func() []restjson.Outcome) {
 	t.Helper()
-	verifier := sigv4.New(func(_ context.Context, id string) (sigv4.Credential, error) {
+	verifier := sigv4.New(func(_ context.Context, id, _ string) (sigv4.Credential, error) {
 		if id != keyID {
 			return sigv4.Credential{}, live.Errorf(live.NotFound, "no key %s", id)
 		}
@@ -289,7 +289,7 @@ func TestPresigned(t *testing.T) {
 // The whole way of one request but the network: verify, decode, validate, encode.
 func BenchmarkGetChannel(b *testing.B) {
 	now := time.Now()
-	verifier := sigv4.New(func(context.Context, string) (sigv4.Credential, error) {
+	verifier := sigv4.New(func(context.Context, string, string) (sigv4.Credential, error) {
 		return sigv4.Credential{Secret: secret, Account: account}, nil
 	}, func() time.Time { return now })
 	channel := &ivsapi.Channel{

@@ -151,8 +151,8 @@ func newKeyring(st *store.Store) *keyring {
 	return &keyring{store: st, now: time.Now, seen: map[string]cachedKey{}}
 }
 
-// get implements sigv4.Keys.
-func (k *keyring) get(ctx context.Context, id string) (sigv4.Credential, error) {
+// get implements sigv4.Keys for lasting keys.
+func (k *keyring) get(ctx context.Context, id, _ string) (sigv4.Credential, error) {
 	k.mu.Lock()
 	c, ok := k.seen[id]
 	k.mu.Unlock()

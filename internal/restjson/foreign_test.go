@@ -44,6 +44,13 @@ func TestForeign(t *testing.T) {
 			},
 			want: "403 <AccessDeniedException: no>", out: "sts Who 403 AccessDeniedException",
 		},
+		"an exception that only it knows": {
+			auth: signed(nil),
+			serve: func(context.Context, http.ResponseWriter, *http.Request, []byte) (Result, error) {
+				return Result{Operation: "Who"}, foreign{"PackedPolicyTooLarge"}
+			},
+			want: "403 <PackedPolicyTooLarge: f>", out: "sts Who 403 PackedPolicyTooLarge",
+		},
 		"an error of ours": {
 			auth: signed(nil),
 			serve: func(context.Context, http.ResponseWriter, *http.Request, []byte) (Result, error) {

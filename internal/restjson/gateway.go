@@ -251,6 +251,9 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f := x.svc.resolve(r.Context(), x.op, err)
 	x.out.Status, x.out.ErrorType, x.out.Err = f.status, f.name, err
 	if x.foreign != nil && x.foreign.Refuse != nil {
+		if own, ok := errors.AsType[faulter](err); ok { // listed or not: the service knows its own
+			f.status, f.name, f.message = own.Fault()
+		}
 		res := x.foreign.Refuse(w, x.out.RequestID, Fault{f.status, f.name, f.message})
 		x.out.Status, x.out.ErrorType = res.Status, res.ErrorType
 		x.record(r, x.result, f.message)

@@ -44,9 +44,10 @@ type Credential struct {
 	Admin        bool      // no policy applies
 }
 
-// Keys looks an access key id up. An error that is live.NotFound means there is no
+// Keys looks an access key id up. token is the session token that came along, not yet
+// compared with the Credential's; the secret of a temporary key may be inside. An error that is live.NotFound means there is no
 // such key, or no longer; any other one is ours and not the caller's.
-type Keys func(ctx context.Context, accessKeyID string) (Credential, error)
+type Keys func(ctx context.Context, accessKeyID, token string) (Credential, error)
 
 // An Identity is who signed a request, and for what.
 type Identity struct {
@@ -78,7 +79,7 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	if err := c.checkTime(now); err != nil {
 		return claimed, err
 	}
-	cred, err := v.keys(r.Context(), c.accessKeyID)
+	cred, err := v.keys(r.Context(), c.accessKeyID, c.token)
 	switch {
 	case errors.Is(err, live.NotFound):
 		return claimed, errUnknownKey

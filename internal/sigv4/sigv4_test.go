@@ -34,7 +34,7 @@ const (
 
 var signTime = time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 
-func testKeys(_ context.Context, id string) (Credential, error) {
+func testKeys(_ context.Context, id, _ string) (Credential, error) {
 	switch id {
 	case testKey:
 		return Credential{Secret: testSecret, Account: "111122223333", Principal: "user/ines"}, nil
