@@ -229,7 +229,11 @@ func TestRecordingConfigurationNeedsItsBucketOnS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s3.Close()
+	t.Cleanup(func() {
+		if err := s3.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := s3.CreateBucket(t.Context(), "archive"); err != nil {
 		t.Fatal(err)
 	}
