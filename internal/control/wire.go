@@ -1,6 +1,8 @@
 package control
 
 import (
+	"cmp"
+
 	"github.com/sluice-live/sluice/internal/ivsapi"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/restjson"
@@ -17,10 +19,12 @@ func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.C
 	if !ch.InsecureIngest {
 		srt.Passphrase = new(restjson.Secret(ch.SRTPassphrase))
 	}
-	mt := live.Multitrack{Policy: "ALLOW", MaximumResolution: "FULL_HD"} // what IVS echoes of a channel that never set it
+	var mt live.Multitrack
 	if ch.Multitrack != nil {
 		mt = *ch.Multitrack
 	}
+	// What IVS echoes of a channel that never set them.
+	mt.Policy, mt.MaximumResolution = cmp.Or(mt.Policy, "ALLOW"), cmp.Or(mt.MaximumResolution, "FULL_HD")
 	return &ivsapi.Channel{
 		Arn: new(ch.ARN.String()), Name: new(ch.Name), LatencyMode: new(ch.LatencyMode), Type: new(ch.Type),
 		Preset: new(ch.Preset), ContainerFormat: new(ch.ContainerFormat),
