@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -76,6 +77,7 @@ type call struct {
 	query   string
 	body    []byte
 	service string    // of the signature's scope; "" means ivs
+	region  string    // of the signature's scope; "" means the server's
 	time    time.Time // of the signature; zero means now
 }
 
@@ -84,7 +86,7 @@ func (c call) sign(t testing.TB, s *servertest.Server, creds aws.Credentials) *h
 	t.Helper()
 	req := c.request(t, s)
 	sum := sha256.Sum256(c.body)
-	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, hex.EncodeToString(sum[:]), c.scope(), s.Region, c.when()); err != nil {
+	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, hex.EncodeToString(sum[:]), c.scope(), cmp.Or(c.region, s.Region), c.when()); err != nil {
 		t.Fatal(err)
 	}
 	return req
@@ -94,7 +96,7 @@ func (c call) sign(t testing.TB, s *servertest.Server, creds aws.Credentials) *h
 func (c call) presign(t testing.TB, s *servertest.Server, creds aws.Credentials) *http.Request {
 	t.Helper()
 	sum := sha256.Sum256(c.body)
-	signed, _, err := v4.NewSigner().PresignHTTP(t.Context(), creds, c.request(t, s), hex.EncodeToString(sum[:]), c.scope(), s.Region, c.when())
+	signed, _, err := v4.NewSigner().PresignHTTP(t.Context(), creds, c.request(t, s), hex.EncodeToString(sum[:]), c.scope(), cmp.Or(c.region, s.Region), c.when())
 	if err != nil {
 		t.Fatal(err)
 	}
