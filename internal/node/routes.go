@@ -44,11 +44,8 @@ func (n *node) routes() (http.Handler, error) {
 	open.Handle(watch.Prefix, pages)
 	page := httpserver.Logged(n.log, open)
 	signed := httpserver.Logged(n.log, api)
-	play := http.NotFoundHandler()
-	if n.streams != nil {
-		// No log line: a thousand viewers ask ten thousand times a second.
-		play = httpserver.Quiet(n.log, origin.New(n.log, n.streams, n.roster, n.reg))
-	}
+	// No log line: a thousand viewers ask ten thousand times a second.
+	play := httpserver.Quiet(n.log, origin.New(n.streams, n.roster, n.reg, n.origin()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case origin.IsPlayback(r.URL.Path):

@@ -50,7 +50,7 @@ type node struct {
 	roster  *roster.Roster
 	control *control.Control
 	people  *principal.Directory
-	streams *stream.Streams // nil without the media role
+	streams *stream.Streams // without the media role nobody publishes to it
 
 	demoChannel string // id of the demo's channel; "" without demo
 
@@ -180,11 +180,11 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Account: n.cfg.Account, Region: n.cfg.Region, PID: os.Getpid(),
 		Base: scheme + "://" + reachable(n.http.Addr()), Credentials: filepath.Join(n.cfg.DataDir, credentialsFile),
 	}
+	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
+		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
+		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
+	})
 	if n.cfg.Roles.Has(config.Media) {
-		n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
-			Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
-			Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
-		})
 		if err := n.ingest(); err != nil {
 			return err
 		}
@@ -243,9 +243,7 @@ func (n *node) services(ctx context.Context) error {
 		n.add("policies", n.people.Run)
 	}
 	n.add("http", n.http.Run)
-	if n.streams != nil {
-		n.add("streams", n.streams.Run)
-	}
+	n.add("streams", n.streams.Run)
 	for _, s := range n.rtmp {
 		n.add("rtmp "+s.Addr().String(), s.Run)
 	}

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -26,3 +27,15 @@ func (b readerAt) ReadAt(p []byte, off int64) (int, error) {
 
 // modified is no time: a segment never changes.
 var modified time.Time
+
+// counter counts what goes to the viewer.
+type counter struct {
+	http.ResponseWriter
+	bytes int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.bytes += int64(n)
+	return n, err
+}

@@ -12,11 +12,11 @@ import (
 )
 
 // playlist answers a media playlist, parked until it holds what the client asked for
-// (rfc8216bis 6.2.5.2).
-func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition) {
+// (rfc8216bis 6.2.5.2). blocking says that the stream offers that.
+func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition, blocking bool) {
 	req, err := packager.ParsePlaylistQuery(r.URL.RawQuery)
 	if err != nil {
-		fail(w, r, http.StatusBadRequest, err.Error(), "invalid_playlist_request")
+		o.mediaError(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
@@ -28,21 +28,23 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *pac
 	}
 	o.metrics.playlists.Inc()
 	h := w.Header()
-	h.Set("Content-Type", playlistType)
-	h.Set("Vary", "Accept-Encoding")
-	if req.MSN >= 0 {
-		h.Set("Cache-Control", "max-age=12") // what a blocking request names never changes for those who ask for it
+	h["Content-Type"] = o.fixed.playlist
+	h["Vary"] = o.fixed.encoding
+	if blocking && req.MSN >= 0 {
+		// It holds what its URL asks for, now and later. So a cache in front can give
+		// it to everybody who asks that.
+		h["Cache-Control"] = o.fixed.brief
 	} else {
-		h.Set("Cache-Control", "no-cache")
+		h["Cache-Control"] = o.fixed.revalidate
 	}
-	h.Set("ETag", pl.ETag)
-	if match := r.Header.Get("If-None-Match"); match != "" && strings.Contains(match, pl.ETag) {
+	h.Set("Etag", pl.ETag) // its canonical form
+	if matches(r.Header["If-None-Match"], pl.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	body := pl.Body()
-	if acceptsGzip(r) {
-		h.Set("Content-Encoding", "gzip")
+	if acceptsGzip(r.Header["Accept-Encoding"]) {
+		h["Content-Encoding"] = o.fixed.gzip
 		body = pl.Gzip()
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -52,21 +54,10 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *pac
 	}
 }
 
-// acceptsGzip reads Accept-Encoding as browsers and CDNs write it.
-func acceptsGzip(r *http.Request) bool {
-	for e := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, q, _ := strings.Cut(strings.TrimSpace(e), ";")
-		if name == "gzip" {
-			return strings.ReplaceAll(q, " ", "") != "q=0"
-		}
-	}
-	return false
-}
-
 // file answers a segment (12.ts), a part (12.3.ts) or an initialization section (init0.mp4).
 func (o *Origin) file(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition, file string) {
 	ref, ok := parseFile(file)
-	if !ok || ref.ext != rendition.Extension() && !ref.init {
+	if !ok || ref.ext != rendition.Extension() {
 		notFound(w, r)
 		return
 	}
@@ -90,26 +81,23 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, rendition *package
 	}
 	o.metrics.files.Inc()
 	h := w.Header()
-	h.Set("Content-Type", contentType(ref.ext))
-	h.Set("Cache-Control", "max-age=3600, immutable") // a stream id is never used again
-	if r.Header.Get("Range") != "" {
-		http.ServeContent(w, r, "", modified, io.NewSectionReader(readerAt(blob.Chunks), 0, int64(blob.Size)))
+	h["Content-Type"] = o.fixed.ts
+	if ref.ext == "mp4" {
+		h["Content-Type"] = o.fixed.mp4
+	}
+	h["Cache-Control"] = o.fixed.forever // a stream id is never used again
+	if r.Header["Range"] != nil {
+		counted := counter{ResponseWriter: w}
+		http.ServeContent(&counted, r, "", modified, io.NewSectionReader(readerAt(blob.Chunks), 0, int64(blob.Size)))
+		o.metrics.bytes.Add(float64(counted.bytes))
 		return
 	}
-	h.Set("Accept-Ranges", "bytes")
+	h["Accept-Ranges"] = o.fixed.bytes
 	h.Set("Content-Length", strconv.Itoa(blob.Size))
-	if r.Method == http.MethodHead {
-		return
+	if r.Method != http.MethodHead {
+		n, _ := blob.WriteTo(w) // a viewer that left reads nothing more
+		o.metrics.bytes.Add(float64(n))
 	}
-	n, _ := blob.WriteTo(w) // a viewer that left reads nothing more
-	o.metrics.bytes.Add(float64(n))
-}
-
-func contentType(ext string) string {
-	if ext == "ts" {
-		return "video/MP2T"
-	}
-	return "video/mp4"
 }
 
 // A fileRef is a file name of a media playlist, taken apart.
@@ -162,8 +150,7 @@ func (o *Origin) mediaError(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, r, http.StatusBadRequest, err.Error(), "invalid_playlist_request")
 	case errors.Is(err, packager.ErrNotFound):
 		notFound(w, r)
-	case r.Context().Err() != nil: // the viewer left
-	default: // parked for as long as we park: the stream stalls
+	default: // parked for as long as we park: the stream stalls. Or the viewer left, and hears nothing
 		w.Header().Set("Retry-After", "1")
 		fail(w, r, http.StatusServiceUnavailable, "the stream is stalled", "stream_stalled")
 	}

@@ -1,9 +1,6 @@
 package origin
 
 import (
-	"log/slog"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -23,13 +20,4 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		files:         requests.WithLabelValues("media"),
 		bytes:         f.NewCounter(prometheus.CounterOpts{Name: "sluice_playback_bytes_total", Help: "Bytes of playlists and media written to viewers, headers not counted."}),
 	}
-}
-
-// parked is how long a request may wait for media: less than the 10 s after which
-// hls.js gives up on a first byte.
-const parked = 8 * time.Second
-
-// New returns the handler for the paths of IsPlayback.
-func New(log *slog.Logger, st streams, ro elsewhere, reg prometheus.Registerer) *Origin {
-	return &Origin{log: log, streams: st, roster: ro, metrics: newMetrics(reg), wait: parked}
 }

@@ -11,11 +11,12 @@
 package origin
 
 import (
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
@@ -40,11 +41,22 @@ type elsewhere interface {
 
 // Origin is the handler of playback.
 type Origin struct {
-	log     *slog.Logger
 	streams streams
 	roster  elsewhere
+	self    string // base URL where other nodes send viewers to this one; may be ""
 	metrics *metrics
+	fixed   fixed
 	wait    time.Duration // how long a request may be parked
+}
+
+// parked is how long a request may wait for media: less than the 10 s after which
+// hls.js gives up on a first byte.
+const parked = 8 * time.Second
+
+// New returns the handler for the paths of IsPlayback. self is the base URL under
+// which the streams of this node are announced.
+func New(st streams, ro elsewhere, reg prometheus.Registerer, self string) *Origin {
+	return &Origin{streams: st, roster: ro, self: self, metrics: newMetrics(reg), fixed: newFixed(), wait: parked}
 }
 
 // IsPlayback reports whether path belongs to Origin.
@@ -89,7 +101,7 @@ func PlaybackPath(channel live.ARN, ivs bool) string {
 // ServeHTTP implements http.Handler for the paths of IsPlayback.
 func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
+	h["Access-Control-Allow-Origin"] = o.fixed.anyone
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
@@ -103,7 +115,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusMethodNotAllowed, "method not allowed", "method_not_allowed")
 		return
 	}
-	h.Set("Access-Control-Expose-Headers", "Date, ETag, Content-Length, Content-Range, Age")
+	h["Access-Control-Expose-Headers"] = o.fixed.expose
 	if rest, ok := strings.CutPrefix(r.URL.Path, LivePrefix); ok {
 		o.media(w, r, rest)
 		return
@@ -120,13 +132,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	}
 	st, ok := o.streams.Live(arn)
 	if !ok {
-		// Another node may own it. It answers for itself, at an address of its own.
-		if s, ok := o.roster.Get(arn); ok && s.Origin != "" && !strings.HasSuffix(s.Origin, "//"+r.Host) && !o.owns(s) {
-			w.Header().Set("Cache-Control", "no-store")
-			http.Redirect(w, r, s.Origin+r.URL.RequestURI(), http.StatusTemporaryRedirect)
-			return
-		}
-		notFound(w, r)
+		o.redirect(w, r, arn)
 		return
 	}
 	if closed(w, r, st.Channel()) {
@@ -139,12 +145,29 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	}
 	o.metrics.multivariants.Inc()
 	h := w.Header()
-	h.Set("Content-Type", playlistType)
-	h.Set("Cache-Control", "no-cache")
+	h["Content-Type"] = o.fixed.playlist
+	h["Cache-Control"] = o.fixed.revalidate
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
+		n, _ := w.Write(body)
+		o.metrics.bytes.Add(float64(n))
 	}
+}
+
+// redirect sends the viewer of a channel that is not live here to the node that owns
+// it, which answers for itself. It never sends anybody to where they are: not to this
+// node, by whatever name, and not for a stream that just ended here.
+func (o *Origin) redirect(w http.ResponseWriter, r *http.Request, channel live.ARN) {
+	s, ok := o.roster.Get(channel)
+	_, ours := o.streams.Stream(s.Stream)
+	if !ok || ours || s.Origin == "" || s.Origin == o.self || strings.HasSuffix(s.Origin, "//"+httpserver.Client(r).Host) {
+		notFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Location", s.Origin+r.URL.RequestURI())
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 // closed refuses the viewers of a channel who would have to be checked. Nobody checks
@@ -161,15 +184,6 @@ func closed(w http.ResponseWriter, r *http.Request, ch *live.Channel) bool {
 	return true
 }
 
-// owns reports whether s is a stream of this node: one that just ended here must not
-// be looked for here again.
-func (o *Origin) owns(s live.State) bool {
-	_, ok := o.streams.Stream(s.Stream)
-	return ok
-}
-
-const playlistType = "application/vnd.apple.mpegurl"
-
 // media answers <stream id>/<rendition>/<file>.
 func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 	id, rest, _ := strings.Cut(rest, "/")
@@ -179,17 +193,17 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 		notFound(w, r)
 		return
 	}
+	if closed(w, r, st.Channel()) {
+		return
+	}
 	rendition, ok := st.Media().Rendition(name)
 	if !ok {
 		notFound(w, r)
 		return
 	}
-	if closed(w, r, st.Channel()) {
-		return
-	}
 	if file == "index.m3u8" {
 		st.Viewed(httpserver.Client(r).RemoteIP, r.UserAgent())
-		o.playlist(w, r, rendition)
+		o.playlist(w, r, rendition, st.Channel().LatencyMode != live.LatencyNormal)
 		return
 	}
 	o.file(w, r, rendition, file)

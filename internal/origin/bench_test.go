@@ -1,0 +1,127 @@
+package origin
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+
+	"github.com/sluice-live/sluice/internal/httpserver"
+)
+
+// sink is a client that is as cheap as can be.
+type sink struct {
+	header http.Header
+	status int
+	bytes  int
+}
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(status int)      { s.status = status }
+func (s *sink) Write(b []byte) (int, error) { s.bytes += len(b); return len(b), nil }
+
+// hot are the requests that viewers make all the time.
+func hot(e *encoder) map[string]*http.Request {
+	get := func(path string, header ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "http://live.example.com:8080"+path, http.NoBody)
+		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36")
+		r.Header.Set("Origin", "https://shop.example.com")
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		return r
+	}
+	return map[string]*http.Request{
+		"playlist": get(e.path("index.m3u8?_HLS_msn=1&_HLS_part=1"), "Accept-Encoding", "gzip, deflate, br, zstd"),
+		"part":     get(e.path("1.1.ts"), "Accept-Encoding", "gzip, deflate, br, zstd"),
+		"segment":  get(e.path("0.ts")),
+	}
+}
+
+// The handler alone, for requests whose answer is there.
+func BenchmarkHandler(b *testing.B) {
+	s := newSite(b)
+	e := s.publish(b)
+	s.golive(b, e, 50)
+	for name, r := range hot(e) {
+		b.Run(name, func(b *testing.B) {
+			w := &sink{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				s.ServeHTTP(w, r)
+			}
+			b.SetBytes(int64(w.bytes / b.N))
+		})
+	}
+}
+
+// The handler behind the real HTTP server, over loopback, with one connection for
+// each processor.
+func BenchmarkServer(b *testing.B) {
+	s := newSite(b)
+	e := s.publish(b)
+	s.golive(b, e, 50)
+	quiet := slog.New(slog.DiscardHandler)
+	srv, err := httpserver.Listen(b.Context(), quiet, httpserver.Config{Addr: "127.0.0.1:0"}, httpserver.Quiet(quiet, s))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	for name, r := range hot(e) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				c, err := net.Dial("tcp", srv.Addr().String())
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer c.Close()
+				var size int
+				buf := make([]byte, 1<<20)
+				for pb.Next() {
+					if err := r.Write(c); err != nil {
+						b.Error(err)
+						return
+					}
+					if size == 0 { // the first answer says how long they are
+						n, err := c.Read(buf)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						size = length(buf[:n])
+						if _, err := io.ReadFull(c, buf[:size-n]); err != nil {
+							b.Error(err)
+							return
+						}
+						continue
+					}
+					if _, err := io.ReadFull(c, buf[:size]); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+		})
+	}
+}
+
+// length is how long the answer is that starts with b, header and body.
+func length(b []byte) int {
+	end := bytes.Index(b, []byte("\r\n\r\n")) + 4
+	_, after, _ := bytes.Cut(b[:end], []byte("\r\nContent-Length: "))
+	digits, _, _ := bytes.Cut(after, []byte("\r\n"))
+	n, _ := strconv.Atoi(string(digits))
+	return end + n
+}
