@@ -38,6 +38,7 @@ var levels = map[string]int{
 	"internal/apigen/gen": 2, // the generator's command
 
 	"internal/control":     3,
+	"internal/sts":         3,
 	"internal/packager":    3,
 	"internal/ingest/rtmp": 3,
 	"internal/demo":        3,

@@ -133,7 +133,7 @@ const keyTTL = time.Second
 // maxCachedKeys bounds the cache; ids that do not exist are not kept.
 const maxCachedKeys = 10000
 
-// keyring answers sigv4 from the store, remembering keys for keyTTL.
+// keyring finds keys in the store and remembers them for keyTTL.
 type keyring struct {
 	store *store.Store
 	now   func() time.Time
@@ -151,8 +151,8 @@ func newKeyring(st *store.Store) *keyring {
 	return &keyring{store: st, now: time.Now, seen: map[string]cachedKey{}}
 }
 
-// get implements sigv4.Keys for lasting keys.
-func (k *keyring) get(ctx context.Context, id, _ string) (sigv4.Credential, error) {
+// get finds a lasting key.
+func (k *keyring) get(ctx context.Context, id string) (sigv4.Credential, error) {
 	k.mu.Lock()
 	c, ok := k.seen[id]
 	k.mu.Unlock()

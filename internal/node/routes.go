@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-live/sluice/internal/origin"
 	"github.com/sluice-live/sluice/internal/restjson"
 	"github.com/sluice-live/sluice/internal/store"
+	"github.com/sluice-live/sluice/internal/sts"
 	"github.com/sluice-live/sluice/internal/watch"
 )
 
@@ -83,7 +84,8 @@ func (n *node) api() (http.Handler, error) {
 	})
 	return restjson.NewGateway(restjson.Config{
 		Services:     []restjson.Service{n.control.IVS().Service(), chatapi.Operations{}.Service()},
-		Authenticate: n.authenticator(),
+		Foreign:      []restjson.Foreign{sts.New(n.people, n.tokens).Foreign()},
+		Authenticate: n.authenticator(n.tokens),
 		Steps:        []restjson.Step{n.control.Authorize(n.people), throttle(n.quotas, time.Now)},
 		RequestID:    httpserver.RequestID,
 		Base:         func(r *http.Request) string { return httpserver.Client(r).BaseURL() },

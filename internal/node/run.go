@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
 	"github.com/sluice-live/sluice/internal/stream"
+	"github.com/sluice-live/sluice/internal/sts"
 )
 
 // node is a process while it is being put together.
@@ -50,6 +51,7 @@ type node struct {
 	roster  *roster.Roster
 	control *control.Control
 	people  *principal.Directory
+	tokens  *sts.Tokens
 	streams *stream.Streams // without the media role nobody publishes to it
 
 	demoChannel string // id of the demo's channel; "" without demo
@@ -161,6 +163,13 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Buckets: n.blob, CreateBuckets: n.cfg.Blob == "", Log: n.log,
 	})
 	if n.people, err = principal.Open(n.log, n.store, n.reg, principal.Config{Dir: n.cfg.PolicyDir, Account: n.cfg.Account}); err != nil {
+		return err
+	}
+	sessions, err := n.store.Secret(ctx, sts.SecretName)
+	if err != nil {
+		return err
+	}
+	if n.tokens, err = sts.NewTokens(sessions); err != nil {
 		return err
 	}
 	n.health.Register("store", n.store.Ping)

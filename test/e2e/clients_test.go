@@ -61,7 +61,7 @@ func newKey(t testing.TB, st *store.Store, account string) aws.Credentials {
 func client(base, region string, c aws.Credentials) *ivs.Client {
 	return ivs.New(ivs.Options{
 		Region: region, BaseEndpoint: &base, Retryer: aws.NopRetryer{},
-		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
 	})
 }
 
