@@ -3,20 +3,17 @@ package sigv4
 import (
 	"cmp"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // canonical is the canonical request of r (AWS "Create a signed AWS API request").
-func (c *claim) canonical(r *http.Request, query, payload string) string {
+func (c *claim) canonical(r *http.Request, path, query, payload string) string {
 	b := make([]byte, 0, 1<<10)
 	b = append(append(b, r.Method...), '\n')
 	// The path is encoded once more than it was sent: services other than S3 do so.
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
 	b = append(appendEncoded(b, path, true), '\n')
 	b = append(append(b, query...), '\n')
 	for _, name := range c.signed {
@@ -32,6 +29,19 @@ func (c *claim) canonical(r *http.Request, query, payload string) string {
 	}
 	b = append(b, '\n')
 	return string(append(b, payload...))
+}
+
+// paths returns the path as it was sent, and as it is without empty and dot segments.
+// Signers disagree about which is signed: AWS documents and botocore keeps the latter,
+// the Go SDK the former. Requests are routed by what was sent, so that a signature
+// gives nobody another operation.
+func paths(r *http.Request) (sent, clean string) {
+	sent = cmp.Or(r.URL.EscapedPath(), "/")
+	clean = path.Clean(sent)
+	if strings.HasSuffix(sent, "/") && clean != "/" {
+		clean += "/"
+	}
+	return sent, clean
 }
 
 // queries returns the canonical query, and a second one where signers disagree: AWS

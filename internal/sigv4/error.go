@@ -20,6 +20,8 @@ var (
 	errUnknownKey = &Error{"UnrecognizedClientException", "The security token included in the request is invalid."}
 	errMismatch   = &Error{"InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
 	errBody       = &Error{"InvalidSignatureException", "The request body does not match the hash in X-Amz-Content-Sha256."}
+	errChunked    = &Error{"InvalidSignatureException", "This service takes no uploads in chunks (aws-chunked, STREAMING-...): X-Amz-Content-Sha256 must be the SHA-256 of the whole body."}
+	errUnsigned   = &Error{"InvalidSignatureException", "The request body must be signed: X-Amz-Content-Sha256 must be its SHA-256, not UNSIGNED-PAYLOAD."}
 	errHost       = &Error{"InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	errToken      = &Error{"InvalidSignatureException", "'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization."}
 	errQuery      = incomplete("The query string is malformed or too long.")

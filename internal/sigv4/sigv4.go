@@ -1,12 +1,21 @@
 // Package sigv4 verifies AWS Signature Version 4 on HTTP requests, in its header and
 // its query (presigned) form. It decides who sent a request and that nobody changed
-// it; what the sender may do is not its business. It signs nothing.
+// it; what the sender may do is not its business. It signs nothing, and takes no
+// uploads in chunks, which only S3 does.
+//
+// Signatures and session tokens are compared in constant time, so that nobody can guess
+// one byte by byte from how long a refusal takes. The answer itself tells a key that
+// there is not from a wrong signature, as AWS's does.
+//
+// A signature is good for five minutes, as on AWS; there is no memory of the ones seen,
+// so within that time the same request can be sent again.
 //
 // The canonical form is computed here and not by a signing library, for three reasons
 // found with smithy-go's aws-http-auth: it sorts repeated query keys by their decoded
 // value where botocore and the SDKs sort by the encoded one (an UntagResource of
 // "team:a" and "team-b" shows it), it drops query parts that it cannot parse instead
-// of refusing them, and it keeps repeated spaces in header values. The tests hold this package against that library and against the SDK's signer.
+// of refusing them, and it keeps repeated spaces in header values. The tests hold this
+// package against that library, the SDK's signer and AWS's signing test suite.
 package sigv4
 
 import (
@@ -90,18 +99,27 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	case subtle.ConstantTimeCompare([]byte(cred.SessionToken), []byte(c.token)) == 0:
 		return claimed, errUnknownKey
 	}
-	payload, err := c.payload(body)
+	payload, err := c.payload(r.Header, body)
 	if err != nil {
 		return claimed, err
 	}
-	key := c.signingKey(cred.Secret)
+	if !c.matches(r, c.signingKey(cred.Secret), payload) {
+		return claimed, errMismatch
+	}
+	claimed.Credential = cred
+	return claimed, nil
+}
+
+// matches tells whether key made the signature of one of the canonical forms of r.
+func (c *claim) matches(r *http.Request, key []byte, payload string) bool {
+	sent, clean := paths(r)
 	for _, query := range c.queries() {
-		if hmac.Equal(c.signature, mac(key, c.stringToSign(r, query, payload))) {
-			claimed.Credential = cred
-			return claimed, nil
+		if hmac.Equal(c.signature, mac(key, c.stringToSign(r, sent, query, payload))) ||
+			sent != clean && hmac.Equal(c.signature, mac(key, c.stringToSign(r, clean, query, payload))) {
+			return true
 		}
 	}
-	return claimed, errMismatch
+	return false
 }
 
 // signingKey derives the key of one day, region and service.
@@ -112,8 +130,8 @@ func (c *claim) signingKey(secret string) []byte {
 	return mac(key, terminator)
 }
 
-func (c *claim) stringToSign(r *http.Request, query, payload string) string {
-	sum := sha256.Sum256([]byte(c.canonical(r, query, payload)))
+func (c *claim) stringToSign(r *http.Request, path, query, payload string) string {
+	sum := sha256.Sum256([]byte(c.canonical(r, path, query, payload)))
 	return algorithm + "\n" + c.time.Format(timeFormat) + "\n" + c.scope() + "\n" + hex.EncodeToString(sum[:])
 }
 
@@ -124,9 +142,15 @@ func (c *claim) scope() string {
 // payload is the hash of the body as it goes into the canonical request. A hash that
 // the request states must be that of the body. Only a presigned request may leave
 // its body unsigned.
-func (c *claim) payload(body []byte) (string, error) {
-	if c.stated == unsigned && c.presigned {
-		return unsigned, nil
+func (c *claim) payload(h http.Header, body []byte) (string, error) {
+	if strings.HasPrefix(c.stated, "STREAMING-") || strings.Contains(strings.ToLower(h.Get("Content-Encoding")), "aws-chunked") {
+		return "", errChunked
+	}
+	if c.stated == unsigned {
+		if c.presigned {
+			return unsigned, nil
+		}
+		return "", errUnsigned
 	}
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
