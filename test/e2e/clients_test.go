@@ -84,9 +84,21 @@ type call struct {
 // sign makes the request, signed by the SDK's own signer.
 func (c call) sign(t testing.TB, s *servertest.Server, creds aws.Credentials) *http.Request {
 	t.Helper()
-	req := c.request(t, s)
 	sum := sha256.Sum256(c.body)
-	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, hex.EncodeToString(sum[:]), c.scope(), cmp.Or(c.region, s.Region), c.when()); err != nil {
+	return c.signHash(t, s, creds, hex.EncodeToString(sum[:]), c.request(t, s))
+}
+
+// signAs is sign with something else than the hash of the body, which it states.
+func (c call) signAs(t testing.TB, s *servertest.Server, creds aws.Credentials, hash string) *http.Request {
+	t.Helper()
+	req := c.request(t, s)
+	req.Header.Set("X-Amz-Content-Sha256", hash)
+	return c.signHash(t, s, creds, hash, req)
+}
+
+func (c call) signHash(t testing.TB, s *servertest.Server, creds aws.Credentials, hash string, req *http.Request) *http.Request {
+	t.Helper()
+	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, hash, c.scope(), cmp.Or(c.region, s.Region), c.when()); err != nil {
 		t.Fatal(err)
 	}
 	return req

@@ -82,6 +82,41 @@ func TestSignaturesAreChecked(t *testing.T) {
 			req.Header.Set("Authorization", strings.Replace(req.Header.Get("Authorization"), "/us-west-2/", "/eu-west-1/", 1))
 			return req
 		}, "InvalidSignatureException", ""},
+		"a request of 16 minutes ago, again": {func() *http.Request {
+			c := list
+			c.time = time.Now().Add(-16 * time.Minute)
+			return c.sign(t, srv, good)
+		}, "InvalidSignatureException", "Signature expired"},
+		"a request of yesterday, dated now": {func() *http.Request {
+			c := list
+			c.time = time.Now().Add(-24 * time.Hour)
+			req := c.sign(t, srv, good)
+			req.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
+			return req
+		}, "InvalidSignatureException", "Date in Credential scope does not match"},
+		"a date twice": {func() *http.Request {
+			req := list.sign(t, srv, good)
+			req.Header.Add("X-Amz-Date", req.Header.Get("X-Amz-Date"))
+			return req
+		}, "IncompleteSignature", "must come once"},
+		"a credential twice": {func() *http.Request {
+			req := list.sign(t, srv, good)
+			req.Header.Add("Authorization", req.Header.Get("Authorization"))
+			return req
+		}, "IncompleteSignature", "Only one auth mechanism"},
+		"a signed header a second time": {func() *http.Request {
+			req := list.sign(t, srv, good)
+			req.Header.Add("Content-Type", "application/json")
+			return req
+		}, "InvalidSignatureException", "does not match"},
+		"a body that is not signed": {func() *http.Request {
+			return list.signAs(t, srv, good, "UNSIGNED-PAYLOAD")
+		}, "InvalidSignatureException", "must be signed"},
+		"an upload in signed chunks": {func() *http.Request {
+			c := list
+			c.body = []byte("2;chunk-signature=" + strings.Repeat("0", 64) + "\r\n{}\r\n0;chunk-signature=" + strings.Repeat("0", 64) + "\r\n\r\n")
+			return c.signAs(t, srv, good, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+		}, "InvalidSignatureException", "takes no uploads in chunks"},
 		"a service that is not here": {func() *http.Request {
 			c := list
 			c.service = "s3"
@@ -98,6 +133,36 @@ func TestSignaturesAreChecked(t *testing.T) {
 				t.Errorf("%d %q %q, want %d %q %q", a.status, a.exception(), a.message(), want, tt.name, tt.message)
 			}
 			checkWireHeaders(t, name, a.header)
+		})
+	}
+}
+
+// A tag path holds an encoded ARN, and is encoded once more to be signed.
+func TestTagPathsAreEncodedTwiceToSign(t *testing.T) {
+	t.Parallel()
+	srv := servertest.Start(t)
+	ch := srv.NewChannel(t)
+	escaped := "/tags/" + url.PathEscape(*ch.Arn)
+	for name, tt := range map[string]struct {
+		sent, signed string
+		exception    string
+	}{
+		"encoded, and encoded twice to sign":     {escaped, escaped, ""},
+		"slashes and all, and encoded to sign":   {"/tags/" + *ch.Arn, "/tags/" + *ch.Arn, ""},
+		"encoded, and signed as it is":           {escaped, "/tags/" + *ch.Arn, "InvalidSignatureException"},
+		"encoded, and encoded three times":       {escaped, "/tags/" + url.PathEscape(url.PathEscape(*ch.Arn)), "InvalidSignatureException"},
+		"of another resource":                    {escaped, "/tags/" + url.PathEscape(absentChannel), "InvalidSignatureException"},
+		"of another resource, by a step back":    {"/tags/" + url.PathEscape(absentChannel) + "/../" + url.PathEscape(*ch.Arn), escaped, "ValidationException"},
+		"of another resource, by an empty step":  {"/tags//" + url.PathEscape(*ch.Arn), escaped, "ValidationException"},
+		"signed with lower-case hex, sent upper": {escaped, strings.ReplaceAll(strings.ReplaceAll(escaped, "%3A", "%3a"), "%2F", "%2f"), "InvalidSignatureException"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := call{method: http.MethodGet, path: tt.signed}.sign(t, srv, admin(srv))
+			sent := call{path: tt.sent}.request(t, srv)
+			req.URL = sent.URL
+			if a := send(t, req); a.exception() != tt.exception {
+				t.Errorf("%s signed as %s: %d %q %s, want %q", tt.sent, tt.signed, a.status, a.exception(), a.body, tt.exception)
+			}
 		})
 	}
 }
