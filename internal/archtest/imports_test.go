@@ -31,6 +31,7 @@ var levels = map[string]int{
 	"internal/media":      1,
 
 	"internal/ivsapi":     2,
+	"internal/audit":      2,
 	"internal/chatapi":    2,
 	"internal/roster":     2,
 	"internal/principal":  2,

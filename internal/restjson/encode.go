@@ -12,6 +12,20 @@ import (
 // told, no space, no escape that JSON does not ask for.
 type Encoder struct{ buf []byte }
 
+// NewEncoder returns an Encoder with room for size bytes.
+func NewEncoder(size int) *Encoder { return &Encoder{buf: make([]byte, 0, size)} }
+
+// Bytes is the document so far.
+func (e *Encoder) Bytes() []byte { return e.buf }
+
+// Raw writes a value that is JSON already; no bytes are null.
+func (e *Encoder) Raw(v []byte) {
+	if len(v) == 0 {
+		v = []byte("null")
+	}
+	e.buf = append(e.buf, v...)
+}
+
 // Begin opens an object and End closes it.
 func (e *Encoder) Begin() { e.buf = append(e.buf, '{') }
 

@@ -5,12 +5,12 @@ import "net/http"
 // A Record is everything about one answered request, for whoever must be able to tell
 // later who did what. Its secrets are of the types Secret and SecretMap.
 type Record struct {
-	Outcome           // Took is not known yet; see Operation
-	Message  string   // what the client is told of an error
-	Session  *Session // of a caller with a temporary key
-	ReadOnly bool     // the operation changes nothing
-	Request  any      // a pointer to the operation's request type; nil when it was not valid
-	Response any      // a pointer to its response type; nil for an error, and for what only reads
+	Outcome         // Took is not known yet
+	Caller   Caller // the zero Caller until the signature is checked
+	Message  string // what the client is told of an error
+	ReadOnly bool   // the operation changes nothing
+	Request  any    // a pointer to the operation's request type; nil when it was not valid
+	Response any    // a pointer to its response type; nil for an error, and for what only reads
 
 	// HTTP is the request itself: where it came from, and what it calls itself.
 	HTTP *http.Request
@@ -24,7 +24,7 @@ func (x *exchange) record(r *http.Request, res Result, message string) {
 		return
 	}
 	rec := Record{
-		Outcome: x.out, Message: message, Session: x.caller.Session, ReadOnly: res.ReadOnly,
+		Outcome: x.out, Caller: x.caller, Message: message, ReadOnly: res.ReadOnly,
 		Request: res.Request, Response: res.Response, HTTP: r,
 	}
 	if rec.Operation == "" && x.foreign == nil {
