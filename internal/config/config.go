@@ -46,6 +46,10 @@ type Config struct {
 
 	Quotas string `default:"self-hosted" help:"Limits on requests and resources of an account: self-hosted (only what clients rely on), aws (the published quotas), or a file as the command quotas prints it."`
 
+	Audit         string `default:"on" help:"Log of API calls, in the form of CloudTrail: on (the directory audit in data-dir), off, or a directory."`
+	AuditMaxSize  Bytes  `default:"32MiB" help:"Size at which a file of the audit log is followed by the next, 64KiB to 16GiB."`
+	AuditMaxFiles int    `default:"10" help:"Files of the audit log that are kept, 2 to 100000: as many for calls with a valid signature as for those without."`
+
 	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control, media."`
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
 	OriginURL URL    `help:"Base URL that other nodes fetch this node's media from. Empty derives it from the machine's address and http."`

@@ -106,6 +106,10 @@ func TestLoadRefuses(t *testing.T) {
 		"an empty place in the bus":     {args: []string{"--bus=nats://a,,b"}, want: []string{"bus"}},
 		"a blob that is not S3":         {args: []string{"--blob=gs://b"}, want: []string{"blob", "gs://b"}},
 		"no quotas":                     {args: []string{"--quotas="}, want: []string{"quotas", "self-hosted, aws or a file"}},
+		"no audit, not even off":        {args: []string{"--audit="}, want: []string{"audit", "on, off or a directory"}},
+		"an audit file too small":       {args: []string{"--audit-max-size=65535"}, want: []string{"audit-max-size", "65535", "64KiB to 16GiB"}},
+		"an audit size of no unit":      {args: []string{"--audit-max-size=10MB"}, want: []string{"audit-max-size", "10MB", "KiB"}},
+		"one audit file":                {args: []string{"--audit-max-files=1"}, want: []string{"audit-max-files", "2 to"}},
 		"a role that is not there yet":  {args: []string{"--roles=control,edge"}, want: []string{"roles", `"edge"`, "control, media"}},
 		"all next to another role":      {args: []string{"--roles=all,media"}, want: []string{"roles", `"all"`}},
 		"no role":                       {args: []string{"--roles="}, want: []string{"roles"}},
@@ -181,6 +185,36 @@ demo: yes
 	}
 }
 
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]Bytes{
+		"0": 0, "1": 1, "65536": 64 << 10, "64KiB": 64 << 10, "3MiB": 3 << 20, "16GiB": 16 << 30, " 2 MiB ": 2 << 20, "1025": 1025,
+	} {
+		var b, again Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("UnmarshalText(%q) = %d, %v, want %d", text, b, err, want)
+		}
+		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
+			t.Errorf("%q prints as %q, which reads as %d, %v", text, b, again, err)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1.5MiB", "1MB", "1mib", "9000000000GiB", "99999999999999999999"} {
+		if err := new(Bytes).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("UnmarshalText took %q", text)
+		}
+	}
+	if s := Bytes(3 << 20).String(); s != "3MiB" {
+		t.Errorf("3 MiB prints as %q", s)
+	}
+}
+
+func TestAuditDir(t *testing.T) {
+	for audit, want := range map[string]string{"on": filepath.Join("d", "audit"), "off": "", "/var/log/sluice": "/var/log/sluice", "./off": "./off"} {
+		if got := (&Config{DataDir: "d", Audit: audit}).AuditDir(); got != want {
+			t.Errorf("AuditDir of %q is %q, want %q", audit, got, want)
+		}
+	}
+}
+
 // What Print writes for the defaults is what a new user reads and edits.
 func TestPrintDefaults(t *testing.T) {
 	c, err := Default()
@@ -213,7 +247,7 @@ func TestPrintLoadsBack(t *testing.T) {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2",
 			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--bus=nats://a,b", "--blob=s3://b?region=x",
-			"--quotas=aws", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
+			"--quotas=aws", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",
 		},
 	} {

@@ -3,8 +3,11 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -112,6 +115,61 @@ type URL string
 func (u *URL) UnmarshalText(text []byte) error {
 	*u = URL(strings.TrimRight(string(text), "/"))
 	return nil
+}
+
+// Bytes is a size.
+type Bytes int64
+
+// units are the units a size may have, largest first.
+func units() []struct {
+	name string
+	size Bytes
+} {
+	return []struct {
+		name string
+		size Bytes
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+}
+
+// String writes what UnmarshalText reads, in the largest unit that fits.
+func (b Bytes) String() string {
+	for _, u := range units() {
+		if b != 0 && b%u.size == 0 {
+			return strconv.FormatInt(int64(b/u.size), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads a number of bytes, or of KiB, MiB or GiB.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	number, unit := strings.TrimSpace(string(text)), Bytes(1)
+	for _, u := range units() {
+		if n, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = strings.TrimSpace(n), u.size
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/int64(unit) {
+		return fmt.Errorf("%q is no size: want a number of bytes, or one with KiB, MiB or GiB", text)
+	}
+	*b = Bytes(n) * unit
+	return nil
+}
+
+// AuditDir is the directory of the audit log, "" when there is none.
+func (c *Config) AuditDir() string {
+	switch c.Audit {
+	case "off":
+		return ""
+	case "on":
+		return filepath.Join(c.DataDir, "audit")
+	}
+	return c.Audit
 }
 
 // split cuts s at commas and drops blanks around the pieces and empty pieces.

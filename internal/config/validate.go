@@ -44,6 +44,10 @@ func (c *Config) Validate() error {
 
 	rule(c.Quotas != "", "quotas", c.Quotas, "self-hosted, aws or a file")
 
+	rule(c.Audit != "", "audit", c.Audit, "on, off or a directory")
+	within(rule, "audit-max-size", c.AuditMaxSize, 64<<10, 16<<30)
+	within(rule, "audit-max-files", c.AuditMaxFiles, 2, 100000)
+
 	rule(len(c.Roles) > 0, "roles", "", "at least one role")
 	for _, r := range c.Roles {
 		rule(every().Has(r), "roles", r, "all or a list of "+join(every()))

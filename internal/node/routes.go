@@ -87,6 +87,7 @@ func (n *node) api() (http.Handler, error) {
 		Foreign:      []restjson.Foreign{sts.New(n.people, n.tokens).Foreign()},
 		Authenticate: n.authenticator(n.tokens),
 		Steps:        []restjson.Step{n.control.Authorize(n.people), throttle(n.quotas, time.Now)},
+		Record:       n.recorder(),
 		RequestID:    httpserver.RequestID,
 		Base:         func(r *http.Request) string { return httpserver.Client(r).BaseURL() },
 		Observe: func(ctx context.Context, o restjson.Outcome) {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-live/sluice/internal/audit"
 	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/bus"
 	"github.com/sluice-live/sluice/internal/cert"
@@ -41,6 +42,7 @@ type node struct {
 	reg    *prometheus.Registry
 	name   string
 	quotas quota.Profile
+	audit  *audit.Log // nil when it is off
 	cert   cert.Get
 	health *httpserver.Readiness
 
@@ -198,6 +200,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := n.openAudit(); err != nil {
+		return err
+	}
 	if h.Handler, err = n.routes(); err != nil {
 		return err
 	}
@@ -231,6 +236,9 @@ func (n *node) unlisten() {
 	if n.http != nil {
 		_ = n.http.Close() // nobody has used it
 	}
+	if n.audit != nil {
+		_ = n.audit.Close() // it is empty
+	}
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, s := range n.rtmp {
@@ -250,6 +258,9 @@ func (n *node) services(ctx context.Context) error {
 	if n.cfg.Roles.Has(config.Control) {
 		n.add("control", n.control.Run)
 		n.add("policies", n.people.Run)
+	}
+	if n.audit != nil {
+		n.add("audit", n.audit.Run) // before http, and so after it when it stops
 	}
 	n.add("http", n.http.Run)
 	n.add("streams", n.streams.Run)
