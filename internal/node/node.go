@@ -28,9 +28,9 @@ type Ready struct {
 	HTTP            string `json:"http"` // host:port, with the real port
 	RTMP            string `json:"rtmp"` // "" when off, as the next three
 	RTMPS           string `json:"rtmps"`
-	SRT             string `json:"srt"`  // this version has no SRT
-	Chat            string `json:"chat"` // this version has no chat
-	AccessKeyID     string `json:"accessKeyId"`
+	SRT             string `json:"srt"`         // this version has no SRT
+	Chat            string `json:"chat"`        // this version has no chat
+	AccessKeyID     string `json:"accessKeyId"` // "" without the control role
 	SecretAccessKey string `json:"secretAccessKey"`
 	Account         string `json:"account"`
 	Region          string `json:"region"`
@@ -41,13 +41,21 @@ type Ready struct {
 	Credentials string `json:"-"` // path of the credentials file
 }
 
-// NewLogger is the process's logger as configured.
+// NewLogger is the process's logger as configured. A duration is logged in
+// milliseconds, and its key says so: took_ms.
 func NewLogger(w io.Writer, cfg config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: inMilliseconds}
 	if cfg.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
+	}
+	return a
 }
 
 // OpenStore opens the configured database and brings its schema up to date.
