@@ -221,7 +221,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a built-in policy's name":      {files{"policies/IVSFullAccess.json": allowAll}, "name of a built-in"},
 		"an inline policy that is none": {files{"users/ann.json": `{"inline":{"x":{}}}`}, "inline policy x"},
 		"too many policies":             {files{"users/ann.json": `{"policies":[` + many + `]}`}, "more than"},
-		"a tag of AWS":                  {files{"users/ann.json": `{"tags":{"AWS:x":"1"}}`}, "must not start with aws:"},
+		"a tag of AWS":                  {files{"users/ann.json": `{"tags":{"AWS:x":"1"}}`}, "prefix aws: of tag keys"},
 		"two tags of one name":          {files{"users/ann.json": `{"tags":{"a":"1","A":"2"}}`}, "ignore case"},
 		"a tag with a wildcard":         {files{"users/ann.json": `{"tags":{"a":"*"}}`}, "is not a tag"},
 		"trust for a user":              {files{"users/ann.json": `{"trust":` + trustAll + `}`}, "are for roles"},
@@ -420,4 +420,26 @@ func FuzzParseSpec(f *testing.F) {
 			t.Errorf("%s cannot be written: %v", b, err)
 		}
 	})
+}
+
+func BenchmarkAccess(b *testing.B) {
+	dir := b.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "users"), 0o700),
+		os.WriteFile(filepath.Join(dir, "users", "ann.json"), []byte(`{"tags":{"Team":"red"},"policies":["IVSFullAccess"]}`), 0o600)); err != nil {
+		b.Fatal(err)
+	}
+	d, err := Open(slog.New(slog.DiscardHandler), storetest.SQLite(b), nil, Config{Dir: dir, Account: account})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		a, err := d.Access(b.Context(), ann())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if got, _ := a.Evaluate(&iam.Request{Action: "ivs:GetChannel", Resource: channel, Context: a.Context}); got != iam.Allowed {
+			b.Fatal(got)
+		}
+	}
 }

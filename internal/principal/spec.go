@@ -198,7 +198,7 @@ func CheckTags(tags map[string]string) error {
 		case k == "" || len([]rune(k)) > 128 || len([]rune(v)) > 256 || !tagForm.MatchString(k) || !tagForm.MatchString(v):
 			return fmt.Errorf("principal: %q is not a tag: want a key of 1 to 128 and a value of up to 256 letters, digits, spaces and _.:/=+-@", clip(k))
 		case strings.HasPrefix(low, "aws:"):
-			return fmt.Errorf("principal: tag keys must not start with aws:")
+			return errors.New("principal: the prefix aws: of tag keys is reserved")
 		case seen[low]:
 			return fmt.Errorf("principal: there are two tags %q: their keys ignore case", clip(k))
 		}

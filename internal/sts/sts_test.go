@@ -155,8 +155,10 @@ func TestGetCallerIdentity(t *testing.T) {
 
 // wireCredentials is what a client reads of either answer.
 type wireCredentials struct {
-	AccessKeyId, SecretAccessKey, SessionToken string
-	Expiration                                 time.Time
+	ID           string `xml:"AccessKeyId"`
+	Secret       string `xml:"SecretAccessKey"`
+	SessionToken string
+	Expiration   time.Time
 }
 
 func TestAssumeRole(t *testing.T) {
@@ -238,8 +240,8 @@ func TestAssumeRole(t *testing.T) {
 				return
 			}
 			c := out.Result.Credentials
-			got, err := s.tokens.Open(c.AccessKeyId, c.SessionToken)
-			if err != nil || got.Secret != c.SecretAccessKey || got.Expires != c.Expiration.Unix() || len(c.AccessKeyId) != 20 || !strings.HasPrefix(c.AccessKeyId, "ASIA") || len(c.SecretAccessKey) != 40 {
+			got, err := s.tokens.Open(c.ID, c.SessionToken)
+			if err != nil || got.Secret != c.Secret || got.Expires != c.Expiration.Unix() || len(c.ID) != 20 || !strings.HasPrefix(c.ID, "ASIA") || len(c.Secret) != 40 {
 				t.Errorf("credentials %+v open to %v, %v", c, got, err)
 			}
 		})
@@ -271,7 +273,7 @@ func TestSessionsHoldWhatWasAsked(t *testing.T) {
 	if err := xml.Unmarshal(w.Body.Bytes(), &out); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.tokens.Open(out.Credentials.AccessKeyId, out.Credentials.SessionToken)
+	c, err := s.tokens.Open(out.Credentials.ID, out.Credentials.SessionToken)
 	if err != nil {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
@@ -324,7 +326,7 @@ func TestGetSessionToken(t *testing.T) {
 			if tt.code != "" {
 				return
 			}
-			c, err := s.tokens.Open(out.Credentials.AccessKeyId, out.Credentials.SessionToken)
+			c, err := s.tokens.Open(out.Credentials.ID, out.Credentials.SessionToken)
 			if err != nil || c.ARN != tt.caller.Principal || c.Session.Role != "" || c.Session.ParentKey != "AKIA1" {
 				t.Errorf("%v, %v", c, err)
 			}

@@ -175,8 +175,12 @@ func TestUsersCommand(t *testing.T) {
 	must("users", "attach", "dan", doc)
 	servertest.Eventually(t, "an inline policy allows", func() bool { return list() == nil })
 	for _, args := range [][]string{
-		{"users", "attach", "dan", "NoSuchPolicy"}, {"users", "detach", "dan", "IVSFullAccess"}, {"users", "detach", "nobody", "IVSFullAccess"},
-		{"users", "delete", "nobody"}, {"keys", "create", "--user", "a/b"}, {"keys", "create", "--user", "x", "--policy", "arn:aws:s3:::b"},
+		{"users", "attach", "dan", "NoSuchPolicy"},
+		{"users", "detach", "dan", "IVSFullAccess"},
+		{"users", "detach", "nobody", "IVSFullAccess"},
+		{"users", "delete", "nobody"},
+		{"keys", "create", "--user", "a/b"},
+		{"keys", "create", "--user", "x", "--policy", "arn:aws:s3:::b"},
 	} {
 		if _, _, err := run(t, append(args, "--data-dir", srv.Dir)...); err == nil {
 			t.Errorf("%s: no error", args)
