@@ -52,7 +52,7 @@ type Config struct {
 
 	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control, media."`
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
-	OriginURL URL    `help:"Base URL that other nodes fetch this node's media from. Empty derives it from the machine's address and http."`
+	OriginURL URL    `help:"Base URL to which other nodes send the viewers of this node's streams. Empty takes public-url, or the address of http if it is that of one machine."`
 
 	HLSPart         time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
 	HLSWindow       time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`

@@ -73,11 +73,13 @@ func adminKey(ctx context.Context, st *store.Store, cfg config.Config, id, secre
 	if err != nil {
 		return k, err
 	}
-	if err := st.CreateAccessKey(ctx, k); err != nil {
+	// The file goes first: a key that is in the store only, because we were killed in
+	// between, would be one that works and nobody knows.
+	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", k.ID, k.Secret)
+	if err := writeFile(name, text); err != nil {
 		return k, err
 	}
-	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", k.ID, k.Secret)
-	return k, writeFile(name, text)
+	return k, st.CreateAccessKey(ctx, k)
 }
 
 // replaceKey stores k, over a key of the same id with another secret.

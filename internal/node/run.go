@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,7 +82,11 @@ func Run(ctx context.Context, cfg config.Config, o Options) (err error) {
 		return err
 	}
 	defer unlock()
-	defer func() { err = errors.Join(err, n.close()) }()
+	// The ready file of a process that was killed would say that this one is up.
+	if err := n.unready(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.unready(), n.close()) }()
 	if err := n.open(ctx); err != nil {
 		return err
 	}
@@ -105,15 +111,17 @@ func (n *node) open(ctx context.Context) error {
 		if n.store, err = OpenStore(ctx, n.cfg); err != nil {
 			return err
 		}
-		if n.admin, err = adminKey(ctx, n.store, n.cfg, n.opts.AccessKeyID, n.opts.SecretAccessKey); err != nil {
-			return err
+		if n.cfg.Roles.Has(config.Control) {
+			if n.admin, err = adminKey(ctx, n.store, n.cfg, n.opts.AccessKeyID, n.opts.SecretAccessKey); err != nil {
+				return err
+			}
 		}
 		// Whatever this node owned before it died is void, and its sessions are over.
 		return n.store.ReleaseNode(ctx, n.name)
 	})
 	g.Go(func() error {
 		var err error
-		n.bus, err = bus.Open(ctx, bus.Config{URL: n.cfg.Bus, Dir: filepath.Join(n.cfg.DataDir, "bus"), Name: n.name, Log: n.log})
+		n.bus, err = bus.Open(ctx, bus.Config{URL: n.cfg.Bus, Dir: n.cfg.DataDir, Name: n.name, Log: n.log})
 		return err
 	})
 	g.Go(func() error {
@@ -303,6 +311,9 @@ func (n *node) announce() error {
 			return err
 		}
 	}
+	if n.cfg.Bus != "" && n.cfg.Roles.Has(config.Media) && n.origin() == "" {
+		n.log.Warn("other nodes cannot send viewers to this one: set origin-url")
+	}
 	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS)
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.ready)
@@ -310,46 +321,43 @@ func (n *node) announce() error {
 	return nil
 }
 
-// reapEvery is how often sessions whose owner died are looked for.
-const reapEvery = 5 * time.Second
-
-// reap closes the records of sessions whose node is gone.
-func (n *node) reap(ctx context.Context) error {
-	tick := time.NewTicker(reapEvery)
-	defer tick.Stop()
-	for {
-		switch ended, err := n.store.CloseAbandoned(ctx, time.Now()); {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			n.log.Warn("abandoned sessions not closed, will try again", "err", err)
-		case ended > 0:
-			n.log.Info("closed sessions whose node died", "sessions", ended)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+// unready removes the ready file.
+func (n *node) unready() error {
+	if n.cfg.ReadyFile == "" {
+		return nil
 	}
+	if err := os.Remove(n.cfg.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
 }
 
-// origin is where other nodes, and the viewers they send, reach this node's media.
-func (n *node) origin() string {
+// origin is where other nodes send viewers for the streams of this one. Without
+// configuration it is the listener's address, if that is the address of one machine.
+func (n *node) origin() string { return n.originAt(n.http.Addr()) }
+
+func (n *node) originAt(listener net.Addr) string {
 	switch {
 	case n.cfg.OriginURL != "":
 		return string(n.cfg.OriginURL)
 	case n.cfg.PublicURL != "":
 		return string(n.cfg.PublicURL)
+	case unspecified(listener):
+		return ""
 	}
 	return n.ready.Base
 }
 
 // reachable is a listener's address as a client on this machine would write it.
 func reachable(a net.Addr) string {
-	host, port, err := net.SplitHostPort(a.String())
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+	if _, port, err := net.SplitHostPort(a.String()); err == nil && unspecified(a) {
 		return net.JoinHostPort("localhost", port)
 	}
 	return a.String()
+}
+
+// unspecified reports whether a is every address of this machine.
+func unspecified(a net.Addr) bool {
+	ap, err := netip.ParseAddrPort(a.String())
+	return err == nil && ap.Addr().Unmap().IsUnspecified()
 }

@@ -11,6 +11,7 @@
 //
 // The encoder's goroutine calls Write, which runs through the packager and returns;
 // it never waits for a viewer, the database or the bus. One goroutine per stream
-// (Stream.run) does everything that waits: lease, record, roster, commands. It is
-// started by Streams.Publish and ends after the session is closed in the database.
+// (Stream.run) does what waits for the database: lease and record. It is started by
+// Streams.Publish and ends after the session is closed. Streams.Run repeats to the
+// roster who is live, and waits for all others when it ends.
 package stream

@@ -58,6 +58,9 @@ func (st *Stream) listen(ctx context.Context) (stop func()) {
 	return stop
 }
 
+// finishTime bounds the end of a stream: a drain waits for it, and has more to wait for.
+const finishTime = 4 * time.Second
+
 // start makes the stream live: viewers can play its first segment.
 func (st *Stream) start(ctx context.Context) {
 	now := time.Now()
@@ -79,10 +82,10 @@ func (st *Stream) start(ctx context.Context) {
 }
 
 // finish closes roster entry, record and lease, in that order: a viewer must not see
-// a channel that is live and cannot be played. It takes 2*dbTime at most, as a drain
-// waits for it; what it could not write, some node writes when the lease has run out.
+// a channel that is live and cannot be played. What it could not write in time, some
+// node writes when the lease has run out.
 func (st *Stream) finish(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*dbTime)
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
 	now := time.Now()
 	wasLive := !st.session.Started.IsZero()
