@@ -94,6 +94,14 @@ func TestAuthorize(t *testing.T) {
 	}
 	own, key := *out.Channel.Arn, *out.StreamKey.Arn
 	other := *f.channel(t, ivsapi.CreateChannelRequest{Tags: map[string]string{"Owner": "bob"}}).Arn
+	// What others own is not told apart from what is not there, whatever tags it has.
+	foreign := func(account, region string) string {
+		out, err := f.CreateChannel(as(t.Context(), account, region), &ivsapi.CreateChannelRequest{Tags: map[string]string{"Owner": "ann"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.Channel.Arn
+	}
 	const (
 		none      = "arn:aws:ivs:us-west-2:111122223333:channel/none"
 		channels  = "arn:aws:ivs:us-west-2:111122223333:channel/*"
@@ -129,8 +137,8 @@ func TestAuthorize(t *testing.T) {
 		"another resource's tag":          {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: other}, other},
 		"a tag of what is not there":      {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: none}, none},
 		"a key has its own tags":          {ownersTag, "GetStreamKey", &ivsapi.GetStreamKeyRequest{Arn: key}, key},
-		"a foreign account's":             {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: strings.Replace(own, "111122223333", "999999999999", 1)}, "999999999999"},
-		"a foreign region's":              {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: strings.Replace(own, "us-west-2", "eu-west-1", 1)}, "eu-west-1"},
+		"a foreign account's":             {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: foreign("999999999999", "us-west-2")}, "999999999999"},
+		"a foreign region's":              {ownersTag, "GetChannel", &ivsapi.GetChannelRequest{Arn: foreign("111122223333", "eu-west-1")}, "eu-west-1"},
 		"an update":                       {allow("ivs:UpdateChannel", own), "UpdateChannel", &ivsapi.UpdateChannelRequest{Arn: own}, ""},
 		"a stream by its channel":         {allow("ivs:StopStream", own), "StopStream", &ivsapi.StopStreamRequest{ChannelArn: own}, ""},
 		"metadata by its channel":         {allow("ivs:PutMetadata", own), "PutMetadata", &ivsapi.PutMetadataRequest{ChannelArn: other}, other},
