@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-live/sluice/test/e2e/npm"
 )
 
 // Require is the environment variable that turns a missing browser, node or npm
@@ -211,36 +212,10 @@ func ready(ctx context.Context) (string, error) {
 	if chromium == "" {
 		chromium = "/usr/bin/chromium"
 	}
-	for _, program := range []string{chromium, "node"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return "", err
-		}
+	if _, err := exec.LookPath(chromium); err != nil {
+		return "", err
 	}
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(file)
-	// One at a time: the packages of test/e2e and this one may be tested at once.
-	lock, err := os.Open(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
-	}
-	want, err := lock.Stat()
-	if err != nil {
-		return "", err
-	}
-	have, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json"))
-	if err == nil && !have.ModTime().Before(want.ModTime()) {
-		return dir, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-	npm.Dir = dir
-	if out, err := npm.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm ci: %w: %s", err, out)
-	}
-	return dir, nil
+	return dir, npm.Install(ctx, dir)
 }
