@@ -10,7 +10,7 @@ export CGO_ENABLED ?= 0
 go_build := go build -trimpath -ldflags '-X main.release=$(VERSION)'
 
 # Nothing that the tests can use may be skipped: they fail when it is not there.
-require := $(foreach part,POSTGRES NATS S3 FFMPEG CHROMIUM,SLUICE_TEST_REQUIRE_$(part)=1)
+require := $(foreach part,POSTGRES NATS S3 FFMPEG CHROMIUM NODE,SLUICE_TEST_REQUIRE_$(part)=1)
 
 .PHONY: help
 help: ## list the targets
@@ -35,10 +35,10 @@ web: $(web_built) ## build the watch page, if it is out of date
 $(web_built): $(web_files) scripts/web
 	@scripts/web $@
 
-# The players that the browser tests run. Amazon's is fetched, never shipped.
-players := test/e2e/browser/node_modules/.package-lock.json
+# The players that the browser tests run, and AWS's SDK. Fetched, never shipped.
+npm_tests := $(patsubst %,test/e2e/%/node_modules/.package-lock.json,browser jssdk)
 
-$(players): test/e2e/browser/package-lock.json
+$(npm_tests): %/node_modules/.package-lock.json: %/package-lock.json
 	npm --prefix $(<D) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -51,7 +51,7 @@ race: ## unit and component tests under the race detector
 	$(require) go test -race -shuffle=on -timeout 10m ./cmd/... ./internal/...
 
 .PHONY: e2e
-e2e: web build $(players) ## the stories: AWS SDK, ffmpeg and browsers against the real program
+e2e: web build $(npm_tests) ## the stories: AWS SDKs, ffmpeg and browsers against the real program
 	$(require) SLUICE_TEST_BINARY=$(CURDIR)/bin/sluice go test -shuffle=on -timeout 10m ./test/...
 
 .PHONY: fuzz

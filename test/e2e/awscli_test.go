@@ -21,15 +21,21 @@ type cli struct {
 	key  aws.Credentials
 }
 
+// awsEnv is our environment with nothing of AWS in it but a caller and a region.
+func awsEnv(region string, key aws.Credentials) []string {
+	return append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "AWS_") }),
+		"AWS_ACCESS_KEY_ID="+key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+key.SecretAccessKey,
+		"AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_MAX_ATTEMPTS=1", "AWS_PAGER=", "NO_PROXY=127.0.0.1")
+}
+
 // run runs `aws ivs` and reads its answer into out, which may be nil; on failure it
 // returns what the command said.
 func (c cli) run(t *testing.T, out any, args ...string) (stderr string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.path, append([]string{"ivs", "--endpoint-url", c.srv.Base, "--output", "json"}, args...)...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "AWS_") }),
-		"AWS_ACCESS_KEY_ID="+c.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+c.key.SecretAccessKey, "AWS_DEFAULT_REGION="+c.srv.Region,
-		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_MAX_ATTEMPTS=1", "AWS_PAGER=", "NO_PROXY=127.0.0.1")
+	cmd.Env = awsEnv(c.srv.Region, c.key)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err = cmd.Run()
