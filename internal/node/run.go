@@ -200,7 +200,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Base: scheme + "://" + reachable(n.http.Addr()), Credentials: filepath.Join(n.cfg.DataDir, credentialsFile),
 	}
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
-		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
+		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers, MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams),
 		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
 	})
 	if n.cfg.Roles.Has(config.Media) {

@@ -30,6 +30,10 @@ type Config struct {
 	Linger   time.Duration   // how long an ended stream's playlist stays; 0 means 60s
 	Packager packager.Config // parts and window; the container is the channel's
 	Max      int             // streams at once on this node; 0 means 10000
+
+	// MaxPerAccount is how many streams an account may have at once in a region, on all
+	// nodes; 0 means any number.
+	MaxPerAccount int
 }
 
 // records is what a stream needs of package store: keys, channels, leases, history.
@@ -282,6 +286,7 @@ func (s *Streams) reserve(ctx context.Context, st *Stream) error {
 
 // enter puts st on its channel, or returns the stream that is there.
 func (s *Streams) enter(st *Stream) (former *Stream, err error) {
+	elsewhere := s.elsewhere(st.channel.ARN)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch former, busy := s.channel[st.channel.ARN]; {
@@ -291,6 +296,9 @@ func (s *Streams) enter(st *Stream) (former *Stream, err error) {
 		return former, nil
 	case len(s.channel) >= s.cfg.Max:
 		return nil, live.Errorf(live.Unavailable, "this server takes no more than %d streams", s.cfg.Max)
+	}
+	if err := s.broadcasts(st.channel.ARN, elsewhere); err != nil {
+		return nil, err
 	}
 	s.channel[st.channel.ARN] = st
 	s.running.Add(1)
