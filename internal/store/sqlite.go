@@ -26,7 +26,7 @@ const sqliteOptions = "_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_dqs
 // on as long as the context allows. Readers meet a lock only while another process
 // opens or closes the file.
 const (
-	sqliteWriter = "&_busy_timeout=250&_txlock=immediate"
+	sqliteWriter = "&_busy_timeout=250"
 	sqliteReader = "&_busy_timeout=2000&_query_only=on"
 )
 
@@ -45,8 +45,6 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	}
 
 	dsn := (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String() + "?" + sqliteOptions
-	// One writer, whose transactions are IMMEDIATE: one that reads first and writes later
-	// cannot find that another process wrote in between.
 	write, err := sqlitePool(dsn+sqliteWriter, 1)
 	if err != nil {
 		return nil, err
@@ -55,7 +53,7 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	s := &Store{reader: reader{read}, read: read, write: write, engine: engine{
+	s := &Store{reader: reader{unhurried{read}}, read: read, write: write, commits: newCommitter(write), engine: engine{
 		name:     "sqlite",
 		hasTable: `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 	}}
@@ -77,7 +75,7 @@ func sqlitePool(dsn string, conns int) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open SQLite: %w", err)
 	}
-	db := sql.OpenDB(c)
+	db := sql.OpenDB(statementConnector{c})
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return db, nil

@@ -26,10 +26,11 @@ var (
 // A Store is a handle on the database. It is safe for concurrent use, and so are
 // several Stores, in one process or many, on one database.
 type Store struct {
-	reader         // on read
-	read   *sql.DB // never written through
-	write  *sql.DB // SQLite: a single connection; PostgreSQL: the same pool as read
-	engine engine
+	reader             // on read
+	read    *sql.DB    // never written through
+	write   *sql.DB    // SQLite: a single connection; PostgreSQL: the same pool as read
+	commits *committer // nil with PostgreSQL, which has one of its own
+	engine  engine
 }
 
 // An engine is what differs between the databases, beside how they are opened.

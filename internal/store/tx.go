@@ -68,6 +68,9 @@ func (s *Store) tx(ctx context.Context, level sql.IsolationLevel, f func(*Tx) er
 }
 
 func (s *Store) try(ctx context.Context, level sql.IsolationLevel, f func(*Tx) error) error {
+	if s.commits != nil {
+		return s.commits.run(ctx, func(q querier) error { return f(&Tx{reader{q}, s.engine}) })
+	}
 	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: level})
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
@@ -93,6 +96,9 @@ const (
 )
 
 func faultOf(err error) fault {
+	if errors.Is(err, errBatch) {
+		return faultConflict
+	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code { // PostgreSQL, appendix A
 		case "40001", "40P01": // serialization failure, deadlock
