@@ -10,7 +10,7 @@ import (
 )
 
 // canonical is the canonical request of r (AWS "Create a signed AWS API request").
-func (c *claim) canonical(r *http.Request, path, query, payload string) string {
+func (c *claim) canonical(r *http.Request, path, query, payload string) []byte {
 	b := make([]byte, 0, 1<<10)
 	b = append(append(b, r.Method...), '\n')
 	// The path is encoded once more than it was sent: services other than S3 do so.
@@ -28,7 +28,7 @@ func (c *claim) canonical(r *http.Request, path, query, payload string) string {
 		b = append(b, name...)
 	}
 	b = append(b, '\n')
-	return string(append(b, payload...))
+	return append(b, payload...)
 }
 
 // paths returns the path as it was sent, and as it is without empty and dot segments.

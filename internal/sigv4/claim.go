@@ -192,10 +192,10 @@ func (c *claim) rest(signedHeaders, signature string) error {
 		return &Error{"InvalidSignatureException", fmt.Sprintf("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
 			c.date, on, c.time.Format(timeFormat))}
 	}
-	c.signed = strings.SplitN(signedHeaders, ";", maxSigned+1)
-	if len(c.signed) > maxSigned {
+	if strings.Count(signedHeaders, ";") >= maxSigned {
 		return incomplete(fmt.Sprintf("SignedHeaders names more than %d headers.", maxSigned))
 	}
+	c.signed = strings.Split(signedHeaders, ";")
 	for i, name := range c.signed {
 		if !only(name, "abcdefghijklmnopqrstuvwxyz0123456789-_", 128) || slices.Contains(c.signed[:i], name) {
 			return incomplete("SignedHeaders must be different header names in lower case.")

@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/live"
@@ -66,14 +67,26 @@ type Identity struct {
 	Credential
 }
 
-// A Verifier checks signatures.
+// A Verifier checks signatures. It is safe for concurrent use.
 type Verifier struct {
 	keys Keys
 	now  func() time.Time
+
+	mu      sync.Mutex
+	derived map[origin][]byte // signing keys that were used; guarded by mu
 }
 
+// An origin is what a signing key is derived from: it is good for a day, a region and a
+// service.
+type origin struct{ secret, date, region, service string }
+
+// maxDerived bounds the signing keys that are remembered: some 300 KB.
+const maxDerived = 1000
+
 // New returns a Verifier that finds secrets with keys and tells the time by now.
-func New(keys Keys, now func() time.Time) *Verifier { return &Verifier{keys: keys, now: now} }
+func New(keys Keys, now func() time.Time) *Verifier {
+	return &Verifier{keys: keys, now: now, derived: map[origin][]byte{}}
+}
 
 // Verify checks the signature of r, whose whole body is body. On an error the Identity
 // holds only what the request claims, if that could be read; it is for the log.
@@ -103,8 +116,16 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	if err != nil {
 		return claimed, err
 	}
-	if !c.matches(r, c.signingKey(cred.Secret), payload) {
+	from := origin{cred.Secret, c.date, c.region, c.service}
+	key, known := v.known(from)
+	if !known {
+		key = from.signingKey()
+	}
+	if !c.matches(r, key, payload) {
 		return claimed, errMismatch
+	}
+	if !known {
+		v.remember(from, key)
 	}
 	claimed.Credential = cred
 	return claimed, nil
@@ -122,17 +143,38 @@ func (c *claim) matches(r *http.Request, key []byte, payload string) bool {
 	return false
 }
 
-// signingKey derives the key of one day, region and service.
-func (c *claim) signingKey(secret string) []byte {
-	key := mac([]byte("AWS4"+secret), c.date)
-	key = mac(key, c.region)
-	key = mac(key, c.service)
-	return mac(key, terminator)
+func (v *Verifier) known(from origin) (key []byte, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key, ok = v.derived[from]
+	return key, ok
 }
 
-func (c *claim) stringToSign(r *http.Request, path, query, payload string) string {
-	sum := sha256.Sum256([]byte(c.canonical(r, path, query, payload)))
-	return algorithm + "\n" + c.time.Format(timeFormat) + "\n" + c.scope() + "\n" + hex.EncodeToString(sum[:])
+// remember keeps the key of a request that proved itself: only who has a secret can fill
+// the cache.
+func (v *Verifier) remember(from origin, key []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.derived) >= maxDerived {
+		clear(v.derived)
+	}
+	v.derived[from] = key
+}
+
+func (o origin) signingKey() []byte {
+	key := mac([]byte("AWS4"+o.secret), []byte(o.date))
+	key = mac(key, []byte(o.region))
+	key = mac(key, []byte(o.service))
+	return mac(key, []byte(terminator))
+}
+
+func (c *claim) stringToSign(r *http.Request, path, query, payload string) []byte {
+	sum := sha256.Sum256(c.canonical(r, path, query, payload))
+	b := make([]byte, 0, 192)
+	b = append(append(b, algorithm...), '\n')
+	b = append(c.time.AppendFormat(b, timeFormat), '\n')
+	b = append(append(b, c.scope()...), '\n')
+	return hex.AppendEncode(b, sum[:])
 }
 
 func (c *claim) scope() string {
@@ -182,9 +224,9 @@ func (c *claim) checkTime(now time.Time) error {
 	return nil
 }
 
-func mac(key []byte, text string) []byte {
+func mac(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
+	h.Write(text)
 	return h.Sum(nil)
 }
 
