@@ -38,10 +38,14 @@ func seriesNames() [kinds]string { return [kinds]string{"calls", "unsigned"} }
 const (
 	// maxQueued bounds the records of one series that wait for the disk, in bytes.
 	maxQueued = 4 << 20
-	// maxSpare bounds the memory that is kept for the next records, in bytes.
+	// maxSpare bounds the memory that is kept for the next records, in bytes. The writer
+	// gathers no more than half of it.
 	maxSpare = 256 << 10
 	// maxWait is how long a call waits for its record.
 	maxWait = time.Second
+	// linger is how long the writer gathers records for which nobody waits: one write of
+	// many records is much cheaper than many of one.
+	linger = 5 * time.Millisecond
 	// syncEvery is how often the disk is told to keep what was written.
 	syncEvery = time.Second
 	// The writer waits this long before it tries again what failed.
@@ -56,6 +60,7 @@ type Log struct {
 	series  [kinds]appender
 	unlock  func() error
 	wake    chan struct{} // holds one: there is something to write
+	urgent  chan struct{} // holds one: and somebody waits for it
 	spare   [kinds][]byte // the writer's: room for the next batch
 
 	mu     sync.Mutex   // guards the fields below
@@ -97,7 +102,7 @@ func Open(c Config) (*Log, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	l := &Log{log: c.Log, wake: make(chan struct{}, 1)}
+	l := &Log{log: c.Log, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
 	var err error
 	if l.unlock, err = lock(c.Dir); err != nil {
 		return nil, err
@@ -158,9 +163,9 @@ func (l *Log) Record(r restjson.Record, from Origin) {
 func (l *Log) add(kind int, line []byte, now time.Time, wait bool) {
 	var timeout <-chan time.Time
 	for {
-		b, room, waits := l.put(kind, line, now)
+		b, room, waits := l.put(kind, line)
 		switch {
-		case room && !(wait && waits):
+		case room && (!wait || !waits):
 			return
 		case !room && !waits:
 			l.lose(kind, now)
@@ -173,6 +178,7 @@ func (l *Log) add(kind int, line []byte, now time.Time, wait bool) {
 		if timeout == nil {
 			timeout = time.After(maxWait)
 		}
+		signal(l.urgent)
 		select {
 		case <-event:
 			if room {
@@ -190,7 +196,7 @@ func (l *Log) add(kind int, line []byte, now time.Time, wait bool) {
 
 // put appends line to the queue if there is room; b is the batch that it is in, or that
 // is in its way. waits tells whether it makes sense to wait for b.
-func (l *Log) put(kind int, line []byte, now time.Time) (b *batch, room, waits bool) {
+func (l *Log) put(kind int, line []byte) (b *batch, room, waits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b = l.queues[kind].batch
@@ -199,16 +205,19 @@ func (l *Log) put(kind int, line []byte, now time.Time) (b *batch, room, waits b
 	if room {
 		b.lines = append(b.lines, line...)
 		b.records++
-		l.call()
+		signal(l.wake)
+		if len(b.lines) > maxSpare/2 {
+			signal(l.urgent)
+		}
 	}
 	return b, room, waits
 }
 
-// call makes the writer look.
-func (l *Log) call() {
+// signal leaves word in c, which holds one.
+func signal(c chan struct{}) {
 	select {
-	case l.wake <- struct{}{}:
-	default: // it is to look already
+	case c <- struct{}{}:
+	default: // there is word already
 	}
 }
 
@@ -229,7 +238,7 @@ func (l *Log) lose(kind int, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queues[kind].lose(1, now)
-	l.call()
+	signal(l.wake)
 }
 
 func (q *queue) lose(n int64, since time.Time) {
@@ -248,9 +257,15 @@ func (l *Log) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+			continue
 		case <-l.wake:
-			l.flush(ctx)
 		}
+		select {
+		case <-ctx.Done():
+		case <-l.urgent:
+		case <-time.After(linger):
+		}
+		l.flush(ctx)
 	}
 	l.mu.Lock()
 	l.closed = true

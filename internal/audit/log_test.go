@@ -302,7 +302,7 @@ func onDisks(said io.Writer) (*Log, *disk, *disk) {
 	calls, strangers := &disk{}, &disk{}
 	l := &Log{
 		log: slog.New(slog.NewTextHandler(said, nil)), metrics: newMetrics(prometheus.NewRegistry()),
-		wake: make(chan struct{}, 1), unlock: func() error { return nil }, series: [kinds]appender{calls, strangers},
+		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), unlock: func() error { return nil }, series: [kinds]appender{calls, strangers},
 	}
 	for i := range l.queues {
 		l.queues[i].batch = newBatch()
@@ -350,6 +350,7 @@ func TestHangingDisk(t *testing.T) {
 		}
 		calls.set(nil, nil)
 		close(hang)
+		time.Sleep(linger) // in the bubble
 		synctest.Wait()
 		if n := strings.Count(calls.text(), "\n"); n != 101 {
 			t.Errorf("%d records, want all 101", n)
