@@ -20,11 +20,19 @@ func greet(w io.Writer, r node.Ready) {
 	if r.Watch != "" {
 		fmt.Fprintf(w, "  Watch the demo    %s\n", r.Watch)
 	}
+	if r.AccessKeyID == "" { // no API here
+		fmt.Fprintln(w)
+		return
+	}
+	credentials := "" // the environment's, which whoever gave them has
+	if r.Credentials != "" {
+		credentials = "AWS_SHARED_CREDENTIALS_FILE=" + r.Credentials + " "
+	}
 	fmt.Fprintf(w, `
 Try it with the AWS CLI:
 
-  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_DEFAULT_REGION=%s
+  export %sAWS_DEFAULT_REGION=%s
   aws ivs list-channels --endpoint-url %s
 
-`, r.Credentials, r.Region, r.Base)
+`, credentials, r.Region, r.Base)
 }

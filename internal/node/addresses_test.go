@@ -37,12 +37,18 @@ func TestAddresses(t *testing.T) {
 		"an address":                      {func(*config.Config) {}, "http://127.0.0.1:", "", "/live-video.net/api/video/v1/"},
 		"every address is localhost here": {func(c *config.Config) { c.HTTP = ":0" }, "http://localhost:", "", "/live-video.net/api/video/v1/"},
 		"every IPv4 address, too":         {func(c *config.Config) { c.HTTP = "0.0.0.0:0" }, "http://localhost:", "", "/live-video.net/api/video/v1/"},
-		"a certificate makes it HTTPS": {func(c *config.Config) { c.TLSCert, c.TLSKey = certificate, certificate },
-			"https://127.0.0.1:", "", "/live-video.net/api/video/v1/"},
-		"a public URL": {func(c *config.Config) { c.PublicURL = "https://live.example.com" },
-			"http://127.0.0.1:", "https://live.example.com", "/live-video.net/api/video/v1/"},
-		"a public URL with a path": {func(c *config.Config) { c.PublicURL = "https://example.com/live" },
-			"http://127.0.0.1:", "https://example.com/live", "/live-video.net/api/video/v1/"},
+		"a certificate makes it HTTPS": {
+			func(c *config.Config) { c.TLSCert, c.TLSKey = certificate, certificate },
+			"https://127.0.0.1:", "", "/live-video.net/api/video/v1/",
+		},
+		"a public URL": {
+			func(c *config.Config) { c.PublicURL = "https://live.example.com" },
+			"http://127.0.0.1:", "https://live.example.com", "/live-video.net/api/video/v1/",
+		},
+		"a public URL with a path": {
+			func(c *config.Config) { c.PublicURL = "https://example.com/live" },
+			"http://127.0.0.1:", "https://example.com/live", "/live-video.net/api/video/v1/",
+		},
 		"the short form": {func(c *config.Config) { c.PlaybackURLForm = "short" }, "http://127.0.0.1:", "", "/api/video/v1/"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +137,7 @@ func TestOpenPaths(t *testing.T) {
 		if api := header.Get("x-amzn-ErrorType") != ""; api != (want == 403) {
 			t.Errorf("GET %s: answered by the API: %t\n%v", path, api, header)
 		}
-		if player := strings.Contains(string(body), "transcode_does_not_exist"); player != (strings.Contains(path, "/v")) {
+		if player := strings.Contains(string(body), "transcode_does_not_exist"); player != strings.Contains(path, "/v") {
 			t.Errorf("GET %s: answered by playback: %t", path, player)
 		}
 	}

@@ -38,7 +38,7 @@ type Ready struct {
 
 	Base        string `json:"-"` // URL of the API on this machine
 	Watch       string `json:"-"` // watch page of the demo channel; "" without demo
-	Credentials string `json:"-"` // path of the credentials file
+	Credentials string `json:"-"` // path of the credentials file; "" without an access key of this node's making
 }
 
 // NewLogger is the process's logger as configured. A duration is logged in

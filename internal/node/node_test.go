@@ -152,8 +152,8 @@ func TestAdminKeyOfTheEnvironment(t *testing.T) {
 	for _, secret := range []string{"first-secret-of-forty-characters-0000000", "first-secret-of-forty-characters-0000000", "another-secret-of-forty-characters-00000"} {
 		r, stop := run(t, cfg, node.Options{AccessKeyID: id, SecretAccessKey: secret})
 		s := &servertest.Server{Ready: r}
-		if r.AccessKeyID != id || r.SecretAccessKey != secret {
-			t.Errorf("Ready has %s", r.AccessKeyID)
+		if r.AccessKeyID != id || r.SecretAccessKey != secret || r.Credentials != "" {
+			t.Errorf("Ready has %s, and names the file %q", r.AccessKeyID, r.Credentials)
 		}
 		if _, err := s.IVS().ListChannels(t.Context(), &ivs.ListChannelsInput{}); err != nil {
 			t.Errorf("the key of the environment does not work: %v", err)
@@ -175,9 +175,6 @@ func TestReadyFile(t *testing.T) {
 	cfg := defaults(t)
 	dir := t.TempDir()
 	cfg.ReadyFile = filepath.Join(dir, "ready.json")
-	if err := os.WriteFile(cfg.ReadyFile, []byte("of a run that was killed"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	ready, stop := run(t, cfg, node.Options{})
 	b, err := os.ReadFile(cfg.ReadyFile)
 	var got node.Ready
@@ -196,6 +193,33 @@ func TestReadyFile(t *testing.T) {
 	}
 	if _, err := os.Stat(cfg.ReadyFile); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after the stop: %v, want it gone", err)
+	}
+
+	// The file of a run that was killed is gone before this one does anything that lasts.
+	if err := os.WriteFile(cfg.ReadyFile, []byte("of a run that was killed"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	stale, name := make(chan error, 1), cfg.ReadyFile
+	go func() { // ends with the listener
+		for c, err := ln.Accept(); err == nil; c, err = ln.Accept() {
+			_, serr := os.Stat(name)
+			select {
+			case stale <- serr:
+			default:
+			}
+			c.Close()
+		}
+	}()
+	slow := cfg
+	slow.Bus = "nats://" + ln.Addr().String()
+	_ = fails(t, slow)
+	if err := <-stale; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("during the start: %v, want it gone", err)
 	}
 
 	cfg.ReadyFile = filepath.Join(dir, "missing", "ready.json")

@@ -197,7 +197,10 @@ func (n *node) wire(ctx context.Context) (err error) {
 	n.ready = Ready{
 		HTTP: n.http.Addr().String(), AccessKeyID: n.admin.ID, SecretAccessKey: n.admin.Secret,
 		Account: n.cfg.Account, Region: n.cfg.Region, PID: os.Getpid(),
-		Base: scheme + "://" + reachable(n.http.Addr()), Credentials: filepath.Join(n.cfg.DataDir, credentialsFile),
+		Base: scheme + "://" + reachable(n.http.Addr()),
+	}
+	if n.admin.ID != "" && n.opts.AccessKeyID == "" {
+		n.ready.Credentials = filepath.Join(n.cfg.DataDir, credentialsFile)
 	}
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers, MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams),
