@@ -75,7 +75,12 @@ func BenchmarkServer(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}()
 	for name, r := range hot(e) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

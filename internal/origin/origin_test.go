@@ -218,8 +218,13 @@ func TestFiles(t *testing.T) {
 		e          *encoder
 		file, kind string
 	}{
-		{ts, "0.ts", "video/MP2T"}, {ts, "1.ts", "video/MP2T"}, {ts, "1.4.ts", "video/MP2T"}, {ts, "2.0.ts", "video/MP2T"},
-		{fmp4, "0.mp4", "video/mp4"}, {fmp4, "1.0.mp4", "video/mp4"}, {fmp4, "init0.mp4", "video/mp4"},
+		{ts, "0.ts", "video/MP2T"},
+		{ts, "1.ts", "video/MP2T"},
+		{ts, "1.4.ts", "video/MP2T"},
+		{ts, "2.0.ts", "video/MP2T"},
+		{fmp4, "0.mp4", "video/mp4"},
+		{fmp4, "1.0.mp4", "video/mp4"},
+		{fmp4, "init0.mp4", "video/mp4"},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			target := tt.e.path(tt.file)

@@ -49,18 +49,25 @@ func TestDatabaseIsAwayForAMoment(t *testing.T) {
 
 // One that is away for longer ends the stream before somebody else can own the channel.
 func TestDatabaseIsAwayForLongerThanTheLease(t *testing.T) {
-	for name, how := range map[string]fault{"it refuses": refuses, "it hangs": hangs} {
+	for name, tt := range map[string]struct {
+		how   fault
+		after time.Duration // of go-live
+	}{
+		"it refuses":            {refuses, 2 * ttl},
+		"it hangs":              {hangs, 2 * ttl},
+		"it was there for once": {refuses, 0},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := start(t)
 				arn, r := n.create(t)
 				st, e := n.golive(t, r)
-				_ = e.play(st, 2*ttl)
+				_ = e.play(st, tt.after)
 				l, err := n.db.LeaseOf(t.Context(), arn.String(), time.Now())
 				if err != nil {
 					t.Fatal(err)
 				}
-				n.db.down(how)
+				n.db.down(tt.how)
 				if err := e.play(st, time.Minute); err == nil {
 					t.Fatal("the stream never ended")
 				}
@@ -105,7 +112,9 @@ func TestEndDoesNotWaitForTheDatabase(t *testing.T) {
 		if !st.over() || !playlist(t, st).EndList || time.Since(began) != 0 {
 			t.Errorf("after %v: over %t", time.Since(began), st.over())
 		}
-		<-stopped
+		if err := <-stopped; err != nil {
+			t.Errorf("StopStream = %v", err)
+		}
 		ended(t, st, dbTime+finishTime) // what it was doing, and the end
 	})
 }
@@ -353,7 +362,15 @@ func TestSync(t *testing.T) {
 		if _, ok := other.Get(arn); ok || n.roster.Len() != 0 {
 			t.Error("a stream that ended is still on a roster")
 		}
+		if err := st.tell(t.Context(), roster.Entry{State: st.state(time.Now()), Generation: st.generation}); err != nil {
+			t.Error(err)
+		}
+		if _, ok := other.Get(arn); ok {
+			t.Error("an announcement that was late brings it back")
+		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -171,6 +171,9 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 	if err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil { // nobody waits for the answer any more
+		return nil, unavailable(ctx.Err())
+	}
 	st := newStream(s, ch, r)
 	if err := s.reserve(ctx, st); err != nil {
 		return nil, err
