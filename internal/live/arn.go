@@ -42,12 +42,21 @@ func ParseARN(s string) (ARN, error) {
 	if len(s) > maxARN {
 		return bad()
 	}
-	p := strings.Split(s, ":")
-	if len(p) != 6 || p[0] != "arn" || p[1] != "aws" {
-		return bad()
+	// It runs for each row that is read, so it splits without making a list.
+	rest, ok := strings.CutPrefix(s, "arn:aws:")
+	var a ARN
+	if ok {
+		a.Service, rest, ok = strings.Cut(rest, ":")
 	}
-	typ, id, ok := strings.Cut(p[5], "/")
-	a := ARN{Service: p[2], Region: p[3], Account: p[4], Type: typ, ID: id}
+	if ok {
+		a.Region, rest, ok = strings.Cut(rest, ":")
+	}
+	if ok {
+		a.Account, rest, ok = strings.Cut(rest, ":")
+	}
+	if ok {
+		a.Type, a.ID, ok = strings.Cut(rest, "/")
+	}
 	if !ok || !only(a.Service, lower) || !only(a.Region, lower+digits+"-") ||
 		!only(a.Account, digits) || !only(a.Type, lower+"-") || !only(a.ID, alnum+"-") {
 		return bad()
@@ -71,7 +80,12 @@ const (
 )
 
 func only(s, set string) bool {
-	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) }) < 0
+	for i := range len(s) {
+		if strings.IndexByte(set, s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // clip bounds what an error repeats of a hostile input.

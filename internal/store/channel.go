@@ -15,12 +15,12 @@ const (
 
 // ChannelOf reads a channel from its row.
 func ChannelOf(r Row) (live.Channel, error) {
-	it, err := Decode[live.Channel](r)
-	if err != nil {
-		return live.Channel{}, err
+	ch := live.Channel{}
+	if err := decodeChannel(r.Body, &ch); err != nil {
+		return live.Channel{}, fmt.Errorf("store: body of %s: %w", r, err)
 	}
-	it.Value.ARN, it.Value.Tags = r.ARN, r.Tags
-	return it.Value, nil
+	ch.ARN, ch.Tags = r.ARN, r.Tags
+	return ch, nil
 }
 
 // RowOfChannel is the row of a channel at version 0; an update needs the version it read.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -104,7 +103,10 @@ func scanRow(scan func(...any) error) (Row, error) {
 			return Row{}, err
 		}
 	}
-	if err = errors.Join(json.Unmarshal([]byte(tags), &r.Tags), json.Unmarshal([]byte(links), &r.Links)); err != nil {
+	if r.Tags, err = textMap(tags); err == nil {
+		r.Links, err = textMap(links)
+	}
+	if err != nil {
 		return Row{}, fmt.Errorf("tags and links of %s: %w", arn, err)
 	}
 	return r, nil
