@@ -162,5 +162,8 @@ func (u unhurried) QueryContext(ctx context.Context, query string, args ...any) 
 }
 
 func (u unhurried) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return u.querier.QueryRowContext(context.WithoutCancel(ctx), query, args...)
+	if ctx.Err() == nil { // otherwise the row's Scan reports it
+		ctx = context.WithoutCancel(ctx)
+	}
+	return u.querier.QueryRowContext(ctx, query, args...)
 }
