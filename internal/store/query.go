@@ -93,7 +93,8 @@ func (q Query) list() (*selection, string, error) {
 		s.and(s.id, ">", q.After)
 	}
 	s.args = append(s.args, limit(q.Limit))
-	return s, fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d",
+	// SQLite would look at a bare number and plan the query anew for each one.
+	return s, fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d + 0",
 		rowColumns, s.from, strings.Join(s.where, " AND "), s.id, len(s.args)), nil
 }
 

@@ -38,7 +38,7 @@ func (r reader) Get(ctx context.Context, arn live.ARN) (Row, error) {
 	if !storable(arn.String()) {
 		return Row{}, fmt.Errorf("store: get: %w", ErrNotFound)
 	}
-	row, err := scanRow(r.q.QueryRowContext(ctx, selectRow, arn.String()).Scan)
+	row, err := newRowScan().read(r.q.QueryRowContext(ctx, selectRow, arn.String()).Scan)
 	if err != nil {
 		return Row{}, fmt.Errorf("store: get %s: %w", arn, missing(err))
 	}
@@ -61,7 +61,7 @@ func (r reader) GetMany(ctx context.Context, arns []live.ARN) (map[live.ARN]Row,
 		if len(names) == 0 {
 			continue
 		}
-		found, err := collect(ctx, r.q, scanRow,
+		found, err := collect(ctx, r.q, newRowScan().read,
 			`SELECT `+rowColumns+` FROM resource r WHERE r.arn IN (`+placeholders(len(names))+`)`, names...)
 		if err != nil {
 			return nil, fmt.Errorf("store: get %d rows: %w", len(arns), err)
@@ -79,7 +79,7 @@ func (r reader) ByLookup(ctx context.Context, service, typ, lookup string) (Row,
 	if lookup == "" || !storable(lookup) {
 		return Row{}, fmt.Errorf("store: look up a %s: %w", typ, ErrNotFound)
 	}
-	row, err := scanRow(r.q.QueryRowContext(ctx, selectLookup, service, typ, lookup).Scan)
+	row, err := newRowScan().read(r.q.QueryRowContext(ctx, selectLookup, service, typ, lookup).Scan)
 	if err != nil {
 		return Row{}, fmt.Errorf("store: look up a %s: %w", typ, missing(err))
 	}
@@ -92,7 +92,7 @@ func (r reader) List(ctx context.Context, q Query) ([]Row, error) {
 	if err != nil || s.none {
 		return nil, err
 	}
-	rows, err := collect(ctx, r.q, scanRow, query, s.args...)
+	rows, err := collect(ctx, r.q, newRowScan().read, query, s.args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: list: %w", err)
 	}

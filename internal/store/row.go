@@ -81,33 +81,45 @@ func object(m map[string]string) (string, error) {
 	return string(b), err
 }
 
-// rowColumns are the columns scanRow takes, of the table named r.
+// rowColumns are the columns a rowScan takes, of the table named r.
 const rowColumns = `r.arn, coalesce(r.parent, ''), r.name, coalesce(r.lookup, ''), r.body, r.tags, r.links, r.created_ms, r.version`
 
-func scanRow(scan func(...any) error) (Row, error) {
-	var (
-		r                        Row
-		arn, parent, tags, links string
-		created                  int64
-	)
-	err := scan(&arn, &parent, &r.Name, &r.Lookup, &r.Body, &tags, &links, &created, &r.Version)
+// A rowScan reads the rows of one query.
+type rowScan struct {
+	row                      Row
+	arn, parent, tags, links string
+	created                  int64
+	into                     []any // pointers to the fields above
+}
+
+func newRowScan() *rowScan {
+	s := &rowScan{}
+	s.into = []any{&s.arn, &s.parent, &s.row.Name, &s.row.Lookup, &s.row.Body, &s.tags, &s.links, &s.created, &s.row.Version}
+	return s
+}
+
+// read reads one row.
+func (s *rowScan) read(scan func(...any) error) (Row, error) {
+	s.row = Row{}
+	err := scan(s.into...)
 	if err != nil {
 		return Row{}, err
 	}
-	r.Created = fromMillis(created)
-	if r.ARN, err = live.ParseARN(arn); err != nil {
+	r := s.row
+	r.Created = fromMillis(s.created)
+	if r.ARN, err = live.ParseARN(s.arn); err != nil {
 		return Row{}, err
 	}
-	if parent != "" {
-		if r.Parent, err = live.ParseARN(parent); err != nil {
+	if s.parent != "" {
+		if r.Parent, err = live.ParseARN(s.parent); err != nil {
 			return Row{}, err
 		}
 	}
-	if r.Tags, err = textMap(tags); err == nil {
-		r.Links, err = textMap(links)
+	if r.Tags, err = textMap(s.tags); err == nil {
+		r.Links, err = textMap(s.links)
 	}
 	if err != nil {
-		return Row{}, fmt.Errorf("tags and links of %s: %w", arn, err)
+		return Row{}, fmt.Errorf("tags and links of %s: %w", s.arn, err)
 	}
 	return r, nil
 }
