@@ -238,16 +238,14 @@ func (c *Control) ListChannels(ctx context.Context, in *ivsapi.ListChannelsReque
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	out := &ivsapi.ListChannelsResponse{Channels: make([]ivsapi.ChannelSummary, 0, len(rows))}
+	out := &ivsapi.ListChannelsResponse{}
 	rows, out.NextToken = page(rows, limit, func(r store.Row) string { return r.ARN.ID },
 		func(after string) string { return c.pages.token(pq, after) })
-	for _, row := range rows {
-		ch, err := store.ChannelOf(row)
-		if err != nil {
-			return nil, err
-		}
-		out.Channels = append(out.Channels, wireSummary(ch))
+	channels, err := read(rows, store.ChannelOf)
+	if err != nil {
+		return nil, err
 	}
+	out.Channels = wireSummaries(channels)
 	return out, nil
 }
 

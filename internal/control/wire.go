@@ -40,14 +40,22 @@ func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.C
 	}
 }
 
-func wireSummary(ch live.Channel) ivsapi.ChannelSummary {
-	return ivsapi.ChannelSummary{
-		Arn: new(ch.ARN.String()), Name: new(ch.Name), LatencyMode: new(ch.LatencyMode), Type: new(ch.Type),
-		Preset: new(ch.Preset), Authorized: new(ch.Authorized), InsecureIngest: new(ch.InsecureIngest),
-		RecordingConfigurationArn:    new(ch.RecordingConfiguration),
-		PlaybackRestrictionPolicyArn: new(ch.PlaybackRestrictionPolicy),
-		AdConfigurationArn:           new(ch.AdConfiguration), Tags: tagsOf(ch.Tags),
+// wireSummaries are channels as a list shows them.
+func wireSummaries(all []live.Channel) []ivsapi.ChannelSummary {
+	out := make([]ivsapi.ChannelSummary, len(all))
+	arns := make([]string, len(all))
+	for i := range all {
+		ch := &all[i] // which the members point to
+		arns[i] = ch.ARN.String()
+		out[i] = ivsapi.ChannelSummary{
+			Arn: &arns[i], Name: &ch.Name, LatencyMode: &ch.LatencyMode, Type: &ch.Type,
+			Preset: &ch.Preset, Authorized: &ch.Authorized, InsecureIngest: &ch.InsecureIngest,
+			RecordingConfigurationArn:    &ch.RecordingConfiguration,
+			PlaybackRestrictionPolicyArn: &ch.PlaybackRestrictionPolicy,
+			AdConfigurationArn:           &ch.AdConfiguration, Tags: ch.Tags, // never nil in a row
+		}
 	}
+	return out
 }
 
 func wireKey(k live.StreamKey) *ivsapi.StreamKey {

@@ -1,7 +1,6 @@
 package restjson
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -66,7 +65,13 @@ func (e *Encoder) Texts(list []string) {
 // TextMap writes a map in the order of its keys, {} when it is nil.
 func (e *Encoder) TextMap(m map[string]string) {
 	e.Begin()
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	var few [8]string // most maps are small, and this one stays on the stack
+	keys := few[:0]
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
 		e.comma('{')
 		e.Text(k)
 		e.buf = append(e.buf, ':')

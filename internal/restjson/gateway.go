@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -72,6 +73,7 @@ type Gateway struct {
 	cfg      Config
 	services map[string]*service
 	unknown  Service // words errors while the service is not known
+	encoders sync.Pool
 }
 
 type service struct {
@@ -241,9 +243,28 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, resp Response)
 	if h, ok := resp.(headerSetter); ok {
 		h.SetHeaders(w.Header())
 	}
-	e := Encoder{buf: make([]byte, 0, 1<<10)}
-	resp.Encode(&e)
+	e := x.encoder()
+	defer x.reuse(e)
+	resp.Encode(e)
 	send(w, x.op.Status, e.buf)
+}
+
+// encoder returns an empty Encoder, which reuse takes back.
+func (g *Gateway) encoder() *Encoder {
+	if e, ok := g.encoders.Get().(*Encoder); ok {
+		return e
+	}
+	return NewEncoder(4 << 10)
+}
+
+// maxReused bounds the memory of an Encoder that is kept: a page of 100 channels.
+const maxReused = 64 << 10
+
+func (g *Gateway) reuse(e *Encoder) {
+	if cap(e.buf) <= maxReused {
+		e.buf = e.buf[:0]
+		g.encoders.Put(e)
+	}
 }
 
 // refuse writes an error.
