@@ -44,11 +44,12 @@ func openStore(t testing.TB, dir string) *store.Store {
 	return st
 }
 
-// newKey adds an access key of an account to a running server's database.
+// newKey adds an administrator's access key of an account to a running server's database.
 func newKey(t testing.TB, st *store.Store, account string) aws.Credentials {
 	t.Helper()
 	k, err := node.NewAccessKey(account, "tester", time.Now())
 	if err == nil {
+		k.Admin = true
 		err = st.CreateAccessKey(t.Context(), k)
 	}
 	if err != nil {
