@@ -87,8 +87,10 @@ var sessionTests = map[string]func(*testing.T, *store.Store, string){
 		acquire(t, s, "c1", t0)
 		create(t, s, session("c1", "st-1", 1, 0))
 		for _, in := range [][3]string{
-			{"999999999999", "us-west-2", "st-1"}, {"123456789012", "eu-west-1", "st-1"},
-			{"123456789012", "us-west-2", "st-2"}, {"123456789012", "us-west-2", "\x00"},
+			{"999999999999", "us-west-2", "st-1"},
+			{"123456789012", "eu-west-1", "st-1"},
+			{"123456789012", "us-west-2", "st-2"},
+			{"123456789012", "us-west-2", "\x00"},
 		} {
 			_, err := s.Session(t.Context(), in[0], in[1], in[2])
 			wantErr(t, fmt.Sprintf("Session(%q)", in), err, store.ErrNotFound)

@@ -24,7 +24,7 @@ var txTests = map[string]func(*testing.T, *store.Store, string){
 			}
 			return stop
 		})
-		if err != stop {
+		if err != stop { //nolint:errorlint // the promise is of the very error, unwrapped
 			t.Errorf("Tx = %v, want the very error of its function", err)
 		}
 		_, err = s.Get(t.Context(), channelARN("c1"))
