@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,7 +46,7 @@ func prepare(ctx context.Context, c config, dir string, stderr io.Writer) (*benc
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("go build: %w", err)
 	}
-	if b.flv == "" {
+	if b.flv == "" && c.media() {
 		b.flv = filepath.Join(dir, "clip.flv")
 		if err := makeClip(ctx, b.flv); err != nil {
 			return nil, err
@@ -54,6 +55,14 @@ func prepare(ctx context.Context, c config, dir string, stderr io.Writer) (*benc
 	b.systems = []system{&sluice{bin: ours, args: strings.Fields(c.sluiceArgs), part: c.part, window: c.window}}
 	if c.mediamtx != "" {
 		b.systems = append(b.systems, &mediamtx{bin: c.mediamtx, part: c.part, window: c.window})
+	}
+	m, err := findMoto(c.moto)
+	if skip, ok := errors.AsType[*skipped](err); ok {
+		fmt.Fprintln(stderr, "skipped: moto:", skip)
+	} else if err != nil {
+		return nil, err
+	} else if c.calls() {
+		b.systems = append(b.systems, m)
 	}
 	return b, nil
 }

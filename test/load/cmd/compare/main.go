@@ -27,13 +27,15 @@ import (
 type config struct {
 	sluice     string // binary; built from the module if empty
 	sluiceArgs string
-	mediamtx   string // binary of the peer; none if empty
+	mediamtx   string // binary of a peer; none if empty
+	moto       string // binary of another; the installed one if empty
 	flv        string // made with ffmpeg if empty
 	only       string
 	out        string
 	runs       int
 	streams    int
 	viewers    int
+	channels   int
 	duration   time.Duration // of each measured window
 	part       time.Duration
 	window     time.Duration
@@ -43,16 +45,24 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.sluice, "sluice", "", "sluice binary (default: built from ./cmd/sluice)")
 	fs.StringVar(&c.sluiceArgs, "sluice-args", "", "more flags for sluice serve, separated by spaces")
 	fs.StringVar(&c.mediamtx, "peer-mediamtx", os.Getenv("PEER_MEDIAMTX"), "mediamtx binary to measure beside it (default: $PEER_MEDIAMTX)")
+	fs.StringVar(&c.moto, "peer-moto", os.Getenv("PEER_MOTO"), "moto_server to call beside it (default: $PEER_MOTO, or what is installed)")
 	fs.StringVar(&c.flv, "flv", "", "clip to publish, H.264 and AAC (default: made with ffmpeg)")
 	fs.StringVar(&c.only, "only", "", "comma separated measurements, of "+strings.Join(names(), ", ")+" (default: all)")
 	fs.StringVar(&c.out, "json", "", "also write every value of every run to this file")
 	fs.IntVar(&c.runs, "runs", 3, "runs; the table shows medians")
 	fs.IntVar(&c.streams, "streams", 50, "publishers of the ingest measurement")
 	fs.IntVar(&c.viewers, "viewers", 200, "viewers of the egress measurement")
+	fs.IntVar(&c.channels, "channels", 100_000, "channels that are there when the API is measured")
 	fs.DurationVar(&c.duration, "d", 10*time.Second, "length of each measured window")
 	fs.DurationVar(&c.part, "part", 200*time.Millisecond, "LL-HLS part duration asked of every server")
 	fs.DurationVar(&c.window, "window", 14*time.Second, "playlist window asked of every server")
 }
+
+// calls and media tell what is measured of a server: its API, and what goes through it.
+func (c *config) calls() bool {
+	return c.only == "" || slices.Contains(strings.Split(c.only, ","), "api")
+}
+func (c *config) media() bool { return c.only != "api" }
 
 func main() {
 	var c config
@@ -74,8 +84,8 @@ func run(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.runs < 1 || c.streams < 1 || c.viewers < 1 || c.duration < time.Second {
-		return errors.New("at least one run, stream, viewer and second are needed")
+	if c.runs < 1 || c.streams < 1 || c.viewers < 1 || c.channels < 1 || c.duration < time.Second {
+		return errors.New("at least one run, stream, viewer, channel and second are needed")
 	}
 	dir, err := os.MkdirTemp("", "sluice-bench-")
 	if err != nil {

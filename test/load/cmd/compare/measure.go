@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-live/sluice/test/load/internal/apiload"
 	"github.com/sluice-live/sluice/test/load/internal/pace"
 	"github.com/sluice-live/sluice/test/load/internal/probe"
 	"github.com/sluice-live/sluice/test/load/internal/procstat"
@@ -37,13 +36,13 @@ type measurement struct {
 }
 
 func measurements() []measurement {
-	all := func(system) bool { return true }
+	media := func(s system) bool { return s.containers() != nil }
 	return []measurement{
-		{"startup", all, startup},
-		{"latency", all, latency},
-		{"ingest", all, ingest},
-		{"egress", all, egress},
-		{"api", func(s system) bool { return s.name() == "sluice" }, api},
+		{"startup", media, startup},
+		{"latency", media, latency},
+		{"ingest", media, ingest},
+		{"egress", media, egress},
+		{"api", func(s system) bool { return s.name() != "mediamtx" }, api},
 	}
 }
 
@@ -208,32 +207,6 @@ func egress(ctx context.Context, b *bench, s system, dir string) (vs []value, er
 		{title: how + "viewers that stalled", unit: "", x: float64(r.StalledViewers), decimals: 0},
 		{title: how + "request errors", unit: "", x: float64(r.Errors), decimals: 0},
 	}, err
-}
-
-// api calls the control plane with one connection and with eight.
-func api(ctx context.Context, b *bench, s system, dir string) (vs []value, err error) {
-	in, err := s.start(ctx, dir, asShipped)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, in.stop()) }()
-	for _, conns := range []int{1, 8} {
-		r, err := tool[apiload.Result](ctx, b, []string{"COMPARE_SECRET=" + in.access.secret}, "awsload",
-			"-url", "http://"+in.http, "-ak", in.access.keyID, "-sk-env", "COMPARE_SECRET", "-region", in.access.region,
-			"-c", strconv.Itoa(conns), "-d", (b.cfg.duration / 2).String(), "-pid", strconv.Itoa(in.pid()))
-		if err != nil {
-			return vs, err
-		}
-		for _, p := range r.Phases {
-			how := fmt.Sprintf("API, %s, %d connections: ", p.Op, conns)
-			vs = append(vs,
-				value{title: how + "rate", unit: "/s", x: p.PerS, decimals: 0},
-				value{title: how + "p99", unit: "ms", x: p.Latency.P99, decimals: 2},
-				value{title: how + "errors", unit: "", x: float64(p.Errors + p.Throttled), decimals: 0},
-			)
-		}
-	}
-	return vs, nil
 }
 
 // full is how long a stream takes to fill the playlist windows.

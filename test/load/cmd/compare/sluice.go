@@ -24,6 +24,8 @@ type sluice struct {
 	bin          string
 	args         []string
 	part, window time.Duration
+	database     string // URL; "" for a file in its directory
+	helpers      []int  // the database's process
 }
 
 // readyFile is what the server writes once it takes connections.
@@ -33,6 +35,7 @@ type readyFile struct {
 	AccessKeyID     string `json:"accessKeyId"`
 	SecretAccessKey string `json:"secretAccessKey"`
 	Region          string `json:"region"`
+	Account         string `json:"account"`
 }
 
 func (s *sluice) name() string { return "sluice" }
@@ -51,6 +54,9 @@ func (s *sluice) start(ctx context.Context, dir string, _ mode) (*instance, erro
 		"--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--rtmps", "127.0.0.1:0",
 		"--hls-part", s.part.String(), "--hls-window", s.window.String(),
 	}, s.args...)
+	if s.database != "" {
+		args = append(args, "--store", s.database)
+	}
 	var r readyFile
 	in, err := launch(ctx, s.bin, dir, args, func() (bool, error) {
 		b, err := os.ReadFile(path)
@@ -65,7 +71,8 @@ func (s *sluice) start(ctx context.Context, dir string, _ mode) (*instance, erro
 	if err != nil {
 		return nil, err
 	}
-	in.http, in.rtmp, in.access = r.HTTP, r.RTMP, access{r.AccessKeyID, r.SecretAccessKey, r.Region}
+	in.helpers = s.helpers
+	in.http, in.rtmp, in.access = r.HTTP, r.RTMP, access{r.AccessKeyID, r.SecretAccessKey, r.Region, r.Account}
 	for _, a := range []string{in.http, in.rtmp} {
 		if _, err := loopback.AddrPort(a); err != nil {
 			return nil, errors.Join(err, in.stop())

@@ -58,10 +58,11 @@ type instance struct {
 	ready      time.Duration // from the start of the process until it took connections
 	http, rtmp string        // host:port
 	access     access
+	helpers    []int // processes that work for it, as a database does
 }
 
 // access is how to call an AWS API; empty where there is none.
-type access struct{ keyID, secret, region string }
+type access struct{ keyID, secret, region, account string }
 
 const (
 	startTimeout = 20 * time.Second
@@ -72,7 +73,7 @@ const (
 
 // launch starts bin in dir, with its output in a file there, and waits until ready
 // reports true.
-func launch(ctx context.Context, bin, dir string, args []string, ready func() (bool, error)) (*instance, error) {
+func launch(ctx context.Context, bin, dir string, args []string, ready func() (bool, error), with ...func(*exec.Cmd)) (*instance, error) {
 	log, err := os.OpenFile(filepath.Join(dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -85,6 +86,9 @@ func launch(ctx context.Context, bin, dir string, args []string, ready func() (b
 		if !strings.HasPrefix(kv, "SLUICE_") && !strings.HasPrefix(kv, "MTX_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
+	}
+	for _, f := range with {
+		f(cmd)
 	}
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -5,15 +5,18 @@ package apiload
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-live/sluice/test/load/internal/loopback"
 	"github.com/sluice-live/sluice/test/load/internal/pace"
@@ -24,10 +27,11 @@ import (
 // Config says what to ask.
 type Config struct {
 	URL       string
-	Ops       string // phases: create, get, list, mix
+	Ops       string // phases: create, get, list, list:<page>, name, mix
 	Conns     int
 	Duration  time.Duration // of a phase
-	Prefill   int           // channels made before the first phase
+	Half      bool          // repeat each phase at half the rate it reached
+	Prefill   int           // channels made before the first phase; 0 finds those that are there
 	MaxCreate int
 	Page      int // maxResults of list
 	Region    string
@@ -39,10 +43,11 @@ type Config struct {
 // Flags defines the flags of awsload.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.URL, "url", "http://127.0.0.1:8080", "endpoint")
-	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, list, mix")
+	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, list (a page of -page), list:N (a page of N), name (a page of one name), mix")
 	fs.IntVar(&c.Conns, "c", 8, "connections")
 	fs.DurationVar(&c.Duration, "d", 10*time.Second, "length of a phase")
-	fs.IntVar(&c.Prefill, "prefill", 200, "channels to create before the first phase")
+	fs.BoolVar(&c.Half, "half", false, "repeat each phase at half the rate it reached, for its latency")
+	fs.IntVar(&c.Prefill, "prefill", 200, "channels to create before the first phase; 0 lists those that are there")
 	fs.IntVar(&c.MaxCreate, "max-create", 20000, "end the create phase after this many")
 	fs.IntVar(&c.Page, "page", 50, "maxResults of list")
 	fs.StringVar(&c.Region, "region", "us-west-2", "region to sign for")
@@ -69,6 +74,9 @@ type Phase struct {
 	Latency   stats.Summary  `json:"latency"`
 	CPU       procstat.Delta `json:"cpu"`
 	PerCPU    float64        `json:"req_per_server_cpu_s"`
+
+	Rate float64       `json:"-"`             // requests a second to send; 0 for as many as go
+	Half stats.Summary `json:"half,omitzero"` // latency at half of PerS, from when each request was due
 }
 
 // load is what the connections share.
@@ -77,7 +85,8 @@ type load struct {
 
 	mu    sync.Mutex // guards the rest
 	arns  []string   // of channels made
-	made  int        // names given out
+	names []string   // theirs, or of some of them
+	made  int        // names given out, and requests sent
 	phase *Phase
 	hist  stats.Hist
 }
@@ -90,8 +99,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	ops := strings.Split(cfg.Ops, ",")
 	for _, op := range ops {
-		if !slices.Contains([]string{"create", "get", "list", "mix"}, op) {
-			return nil, fmt.Errorf("apiload: unknown phase %q", op)
+		if _, err := pageOf(op, cfg.Page); err != nil {
+			return nil, err
 		}
 	}
 	secret := os.Getenv(cfg.SecretEnv)
@@ -104,27 +113,102 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		conns[i] = newConn(addr, u.Host, cfg.AccessKey, secret, cfg.Region)
 		defer conns[i].close()
 	}
-	for range cfg.Prefill {
-		if err := l.one(ctx, conns[0], "create"); err != nil {
-			return nil, fmt.Errorf("apiload: prefill: %w", err)
-		}
+	if err := l.prepare(ctx, conns); err != nil {
+		return nil, fmt.Errorf("apiload: prefill: %w", err)
 	}
 	if len(l.arns) == 0 && ops[0] != "create" {
-		return nil, errors.New("apiload: nothing to get: -prefill is 0")
+		return nil, errors.New("apiload: nothing to get: -prefill is 0 and there are no channels")
 	}
 	r := &Result{Tool: "awsload"}
 	for _, op := range ops {
-		p, err := l.run(ctx, op, conns)
+		p, err := l.run(ctx, op, conns, 0)
 		if err != nil {
 			return nil, err
+		}
+		if cfg.Half && p.PerS > 0 {
+			half, err := l.run(ctx, op, conns, p.PerS/2)
+			if err != nil {
+				return nil, err
+			}
+			p.Half = half.Latency
+			p.Errors, p.Throttled = p.Errors+half.Errors, p.Throttled+half.Throttled
 		}
 		r.Phases = append(r.Phases, *p)
 	}
 	return r, nil
 }
 
-func (l *load) run(ctx context.Context, op string, conns []*conn) (*Phase, error) {
-	p := &Phase{Op: op, Conns: len(conns)}
+// pageOf is the page that op lists; 0 when it does not.
+func pageOf(op string, page int) (int, error) {
+	switch op {
+	case "create", "get":
+		return 0, nil
+	case "list", "name", "mix":
+		return page, nil
+	}
+	n, ok := strings.CutPrefix(op, "list:")
+	size, err := strconv.Atoi(n)
+	if !ok || err != nil || size < 1 {
+		return 0, fmt.Errorf("apiload: unknown phase %q", op)
+	}
+	return size, nil
+}
+
+// prepare makes the channels, on all connections, or learns of those that are there.
+func (l *load) prepare(ctx context.Context, conns []*conn) error {
+	if l.cfg.Prefill == 0 {
+		return l.learn(ctx, conns[0])
+	}
+	var g errgroup.Group
+	for i, c := range conns {
+		g.Go(func() error {
+			for range l.cfg.Prefill/len(conns) + btoi(i < l.cfg.Prefill%len(conns)) {
+				if err := l.one(ctx, c, "create"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// learn reads the whole list of channels.
+func (l *load) learn(ctx context.Context, c *conn) error {
+	for next := ""; ; {
+		body, err := c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":100,"nextToken":%q}`, next))
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Channels []struct {
+				ARN  string `json:"arn"`
+				Name string `json:"name"`
+			} `json:"channels"`
+			NextToken string `json:"nextToken"`
+		}
+		if err := json.Unmarshal(body, &page); err != nil {
+			return err
+		}
+		for _, ch := range page.Channels {
+			l.arns, l.names = append(l.arns, ch.ARN), append(l.names, ch.Name)
+		}
+		if next = page.NextToken; next == "" {
+			return nil
+		}
+	}
+}
+
+// run runs one phase, at the given rate of requests a second or as fast as it goes.
+func (l *load) run(ctx context.Context, op string, conns []*conn, rate float64) (*Phase, error) {
+	p := &Phase{Op: op, Conns: len(conns), Rate: rate}
 	l.phase, l.hist = p, stats.Hist{}
 	a, err := procstat.Read(l.cfg.PIDs)
 	if err != nil {
@@ -133,8 +217,9 @@ func (l *load) run(ctx context.Context, op string, conns []*conn) (*Phase, error
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Duration)
 	defer cancel()
 	var wg sync.WaitGroup
+	start := time.Now()
 	for i, c := range conns {
-		wg.Go(func() { l.drive(ctx, c, op, rand.New(rand.NewPCG(uint64(i), 0))) })
+		wg.Go(func() { l.drive(ctx, c, op, l.schedule(start, i), rand.New(rand.NewPCG(uint64(i), 0))) })
 	}
 	wg.Wait()
 	b, err := procstat.Read(l.cfg.PIDs)
@@ -148,8 +233,24 @@ func (l *load) run(ctx context.Context, op string, conns []*conn) (*Phase, error
 	return p, nil
 }
 
-// drive sends one request after the other on a connection until ctx is done.
-func (l *load) drive(ctx context.Context, c *conn, op string, rnd *rand.Rand) {
+// schedule returns when the requests of connection i are due, one after the other; nil
+// when each follows the answer of the one before.
+func (l *load) schedule(start time.Time, i int) func() time.Time {
+	if l.phase.Rate == 0 {
+		return nil
+	}
+	every := time.Duration(float64(time.Second) / l.phase.Rate)
+	n := i
+	return func() time.Time {
+		due := start.Add(time.Duration(n) * every)
+		n += l.cfg.Conns
+		return due
+	}
+}
+
+// drive sends requests on a connection until ctx is done. The latency of one that was due
+// before the connection was free counts from when it was due.
+func (l *load) drive(ctx context.Context, c *conn, op string, schedule func() time.Time, rnd *rand.Rand) {
 	var h stats.Hist
 	defer func() {
 		l.mu.Lock()
@@ -172,6 +273,16 @@ func (l *load) drive(ctx context.Context, c *conn, op string, rnd *rand.Rand) {
 			return
 		}
 		start := time.Now()
+		if schedule != nil {
+			due := schedule()
+			if late := start.Sub(due); late >= 0 {
+				start = due
+			} else if !pace.Sleep(ctx, -late) {
+				return
+			} else {
+				start = time.Now()
+			}
+		}
 		err := l.one(ctx, c, next)
 		if ctx.Err() != nil {
 			return // cut off
@@ -211,14 +322,18 @@ func (l *load) count(err error) bool {
 func (l *load) one(ctx context.Context, c *conn, op string) error {
 	l.mu.Lock()
 	l.made++
-	name, arn := l.made, ""
-	if n := len(l.arns); n > 0 {
-		arn = l.arns[name%n]
+	n, arn, name := l.made, "", ""
+	if m := len(l.arns); m > 0 {
+		arn = l.arns[n%m]
+	}
+	if m := len(l.names); m > 0 {
+		name = l.names[n%m]
 	}
 	l.mu.Unlock()
 	switch op {
 	case "create":
-		body, err := c.post(ctx, "/CreateChannel", fmt.Appendf(nil, `{"name":"bench-%d","latencyMode":"LOW","type":"STANDARD","tags":{"k":"v"}}`, name))
+		name := fmt.Sprintf("bench-%d", n)
+		body, err := c.post(ctx, "/CreateChannel", fmt.Appendf(nil, `{"name":%q,"latencyMode":"LOW","type":"STANDARD","tags":{"k":"v"}}`, name))
 		if err != nil {
 			return err
 		}
@@ -228,13 +343,19 @@ func (l *load) one(ctx context.Context, c *conn, op string) error {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.arns = append(l.arns, arn)
+		l.arns, l.names = append(l.arns, arn), append(l.names, name)
 		return nil
 	case "get":
 		_, err := c.post(ctx, "/GetChannel", fmt.Appendf(nil, `{"arn":%q}`, arn))
 		return err
-	default:
-		_, err := c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d}`, l.cfg.Page))
+	case "name":
+		_, err := c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d,"filterByName":%q}`, l.cfg.Page, name))
 		return err
 	}
+	page, err := pageOf(op, l.cfg.Page)
+	if err != nil {
+		return err
+	}
+	_, err = c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d}`, page))
+	return err
 }

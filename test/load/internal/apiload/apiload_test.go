@@ -18,6 +18,7 @@ import (
 // api is a control plane that makes channels and counts what it is asked.
 type api struct {
 	creates, gets, lists atomic.Int64
+	named                atomic.Int64 // lists by name
 	throttle             bool
 	closing              bool // close the connection after each answer
 }
@@ -43,7 +44,15 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(body)
 	case "/ListChannels":
 		a.lists.Add(1)
-		w.Write([]byte(`{"channels":[]}`))
+		switch {
+		case strings.Contains(string(body), "filterByName"):
+			a.named.Add(1)
+			fmt.Fprint(w, `{"channels":[]}`)
+		case strings.Contains(string(body), `"nextToken":"2"`):
+			fmt.Fprint(w, `{"channels":[{"arn":"arn:3","name":"three"}]}`)
+		default:
+			fmt.Fprint(w, `{"channels":[{"arn":"arn:1","name":"one"},{"arn":"arn:2","name":"two"}],"nextToken":"2"}`)
+		}
 	}
 }
 
@@ -94,12 +103,12 @@ func TestRunFails(t *testing.T) {
 		change func(*Config)
 		want   error // nil: any
 	}{
-		"a wrong key":      {func(c *Config) { c.AccessKey = "other" }, nil},
-		"no secret":        {func(c *Config) { c.SecretEnv = "SK_UNSET" }, nil},
-		"an unknown phase": {func(c *Config) { c.Ops = "drop" }, nil},
-		"nothing to get":   {func(c *Config) { c.Ops, c.Prefill = "get", 0 }, nil},
-		"another machine":  {func(c *Config) { c.URL = "http://192.0.2.1:80" }, loopback.ErrRefused},
-		"nobody listens":   {func(c *Config) { c.URL = "http://127.0.0.1:1" }, nil},
+		"a wrong key":       {func(c *Config) { c.AccessKey = "other" }, nil},
+		"no secret":         {func(c *Config) { c.SecretEnv = "SK_UNSET" }, nil},
+		"an unknown phase":  {func(c *Config) { c.Ops = "drop" }, nil},
+		"a page of nothing": {func(c *Config) { c.Ops = "list:0" }, nil},
+		"another machine":   {func(c *Config) { c.URL = "http://192.0.2.1:80" }, loopback.ErrRefused},
+		"nobody listens":    {func(c *Config) { c.URL = "http://127.0.0.1:1" }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, &api{})
@@ -118,5 +127,29 @@ func TestCancelEndsAPhase(t *testing.T) {
 	defer cancel()
 	if r, err := Run(ctx, c); err != nil || r.Phases[0].N == 0 {
 		t.Errorf("result %+v, %v", r, err)
+	}
+}
+
+func TestHalfLoad(t *testing.T) {
+	c := config(t, &api{})
+	c.Ops, c.Half, c.Duration = "get,list:7", true, 300*time.Millisecond
+	r, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Phases {
+		if n, most := float64(p.Half.N), p.PerS*c.Duration.Seconds()/2+float64(c.Conns); n == 0 || n > most {
+			t.Errorf("%s: %v requests at half load, want some, and at most %v", p.Op, n, most)
+		}
+	}
+}
+
+func TestChannelsThatAreThere(t *testing.T) {
+	a := &api{}
+	c := config(t, a)
+	c.Prefill, c.Ops = 0, "get,name"
+	r, err := Run(t.Context(), c)
+	if err != nil || len(r.Phases) != 2 || a.creates.Load() != 0 || a.gets.Load() == 0 || a.named.Load() == 0 {
+		t.Errorf("result %+v, %v; %d creates, %d gets, %d lists by name", r, err, a.creates.Load(), a.gets.Load(), a.named.Load())
 	}
 }
