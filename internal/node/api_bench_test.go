@@ -24,7 +24,7 @@ import (
 
 // mostAllocations is how many objects a signed GetChannel may allocate, from its first
 // byte on the socket to its last: HTTP, signature, policies, SQLite, JSON, metrics and log.
-const mostAllocations = 1000
+const mostAllocations = 210
 
 func TestGetChannelAllocatesLittle(t *testing.T) {
 	c := startAPI(t)
