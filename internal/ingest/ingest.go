@@ -16,21 +16,23 @@ type Protocol string
 
 // Protocols that encoders speak.
 const (
-	RTMP  Protocol = "RTMP"
-	RTMPS Protocol = "RTMPS"
+	RTMP   Protocol = "RTMP"
+	RTMPS  Protocol = "RTMPS"
+	SRT    Protocol = "SRT"
+	WebRTC Protocol = "WebRTC"
 )
-
-// Secure reports whether the stream key travelled encrypted. A channel without
-// insecureIngest takes nothing else (low-latency.md 3.1).
-func (p Protocol) Secure() bool { return p != RTMP }
 
 // A Request is one encoder asking to publish.
 type Request struct {
 	Protocol Protocol
-	Key      string     // the stream key; secret, never logged
-	Params   url.Values // query of the publish name: priority, keyframeInterval, ...
-	Remote   string     // host:port of the encoder
-	Agent    string     // what the encoder calls itself (RTMP flashVer); may be ""
+	// Encrypted says that the media travels encrypted: TLS, DTLS, or SRT with the
+	// channel's passphrase. A channel without insecureIngest takes nothing else
+	// (low-latency.md 3.1).
+	Encrypted bool
+	Key       string     // the stream key; secret, never logged
+	Params    url.Values // query of the publish name: priority, keyframeInterval, ...
+	Remote    string     // host:port of the encoder
+	Agent     string     // what the encoder calls itself (RTMP flashVer); may be ""
 }
 
 // Announcement is what the encoder said of itself before its media (RTMP onMetaData);

@@ -30,6 +30,7 @@ type Codec string
 // Codecs that can flow through Sluice.
 const (
 	H264 Codec = "h264"
+	H265 Codec = "h265" // in fragmented MP4 only
 	AAC  Codec = "aac"
 )
 
@@ -40,11 +41,13 @@ const VideoTimescale = 90000
 // its parameter sets starts a new Track.
 type Track struct {
 	Kind      Kind
+	ID        int // number among the encoder's tracks of this kind; 0 is the primary one
 	Codec     Codec
 	Timescale int64 // ticks per second: VideoTimescale, or the audio sampling rate
 
 	// Video.
-	SPS, PPS      [][]byte // H.264 parameter sets, without start codes
+	SPS, PPS      [][]byte // parameter sets, without start codes
+	VPS           [][]byte // those that only H.265 has
 	Width, Height int      // pixels, after cropping
 	FrameRate     float64  // frames per second; 0 when neither VUI nor the encoder told
 
@@ -60,7 +63,7 @@ type Unit struct {
 	Track    *Track
 	DTS, PTS int64 // in ticks of Track.Timescale, from the start of the session; may start above 0
 	Key      bool  // video: an IDR picture; audio: always true
-	// Data is H.264 in length-prefixed form (4-byte big-endian sizes, as in ISO
+	// Data is H.264 or H.265 in length-prefixed form (4-byte big-endian sizes, as in ISO
 	// 14496-15 and RTMP), or one raw AAC frame without ADTS header.
 	Data     []byte
 	Received time.Time // when the last byte arrived from the encoder

@@ -23,10 +23,10 @@ func TestAdmission(t *testing.T) {
 		within  time.Duration
 	}{
 		"the channel's key": {},
-		"RTMPS":             {request: func(r *ingest.Request) { r.Protocol = ingest.RTMPS }},
+		"RTMPS":             {request: func(r *ingest.Request) { r.Protocol, r.Encrypted = ingest.RTMPS, true }},
 		"a secure channel takes RTMPS": {
 			with:    func(c *live.Channel) { c.InsecureIngest = false },
-			request: func(r *ingest.Request) { r.Protocol = ingest.RTMPS },
+			request: func(r *ingest.Request) { r.Protocol, r.Encrypted = ingest.RTMPS, true },
 		},
 		"a secure channel refuses RTMP": {with: func(c *live.Channel) { c.InsecureIngest = false }, want: live.Denied},
 		"no key":                        {request: func(r *ingest.Request) { r.Key = "" }, want: live.Denied},

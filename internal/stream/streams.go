@@ -218,7 +218,7 @@ func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Chan
 	if err != nil {
 		return live.Channel{}, err
 	}
-	if !r.Protocol.Secure() && !ch.InsecureIngest {
+	if !r.Encrypted && !ch.InsecureIngest {
 		return live.Channel{}, live.Errorf(live.Denied, "the channel does not allow %s: use RTMPS, or set insecureIngest", r.Protocol)
 	}
 	return ch, nil

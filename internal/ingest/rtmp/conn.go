@@ -73,7 +73,7 @@ func (s *Server) failed(ctx context.Context, log *slog.Logger, err error) {
 // publish asks the handler and runs the publication.
 func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wire.ServerConn, pub wire.Publication, place *slot) {
 	session, err := s.handler.Publish(ctx, ingest.Request{
-		Protocol: s.protocol, Key: pub.Key, Params: pub.Params, Remote: c.RemoteAddr().String(), Agent: pub.Agent,
+		Protocol: s.protocol, Encrypted: s.protocol == ingest.RTMPS, Key: pub.Key, Params: pub.Params, Remote: c.RemoteAddr().String(), Agent: pub.Agent,
 	})
 	if err != nil {
 		code, text, outcome := refusal(err)
