@@ -55,12 +55,19 @@ type Handler interface {
 	Publish(ctx context.Context, r Request) (Session, error)
 }
 
+// MaxMetadata is the most that one piece of timed metadata may be, in bytes.
+const MaxMetadata = 1024
+
 // Session takes one encoder's media. Its methods are called from one goroutine, in
 // the order the encoder sent; a non-nil error means that the protocol must end the
 // connection, and is final.
 type Session interface {
 	// Announce hands over the encoder's description; it may be called again.
 	Announce(Announcement)
+	// Metadata takes text that came within the encoder's stream (low-latency.md 3.6), to
+	// be shown with the unit that was written last: UTF-8 of 1 to MaxMetadata bytes. It
+	// is never logged. What the session cannot carry it drops.
+	Metadata(text string)
 	// Write takes one access unit. A Unit whose Track differs from the last one of
 	// that kind is a change of parameters.
 	Write(media.Unit) error

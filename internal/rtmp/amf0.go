@@ -331,18 +331,48 @@ func amfPayload(m Message) []byte {
 	return m.Payload
 }
 
-// ParseMetadata returns what an encoder says of itself in an onMetaData message, with
-// @setDataFrame before it or not; ok is false for any other data message.
-func ParseMetadata(m Message) (o Object, ok bool, err error) {
+// ParseData reads a data message: its name and what comes with it. An @setDataFrame
+// before the name, by which encoders ask a server to keep the message, is left out.
+func ParseData(m Message) (name string, values []any, err error) {
 	v, err := DecodeAMF0(amfPayload(m))
 	if err != nil {
-		return nil, false, err
+		return "", nil, err
 	}
 	if len(v) > 0 && v[0] == "@setDataFrame" {
 		v = v[1:]
 	}
-	if len(v) < 2 || v[0] != "onMetaData" {
-		return nil, false, nil
+	if len(v) == 0 {
+		return "", nil, nil
 	}
-	return Properties(v[1]), true, nil
+	name, _ = v[0].(string)
+	return name, v[1:], nil
+}
+
+// Names of data messages.
+const (
+	DataMetadata = "onMetaData" // what an encoder says of itself
+	DataText     = "onTextData" // text that belongs to the moment it comes
+)
+
+// ParseMetadata returns what an encoder says of itself in an onMetaData message; ok is
+// false for any other data message.
+func ParseMetadata(m Message) (o Object, ok bool, err error) {
+	name, values, err := ParseData(m)
+	if err != nil || name != DataMetadata || len(values) == 0 {
+		return nil, false, err
+	}
+	return Properties(values[0]), true, nil
+}
+
+// Text is the text of an onTextData message, which holds it as a string or as the
+// property "text" of an object, as subtitles in FLV do.
+func Text(values []any) (text string, ok bool) {
+	if len(values) == 0 {
+		return "", false
+	}
+	if text, ok = values[0].(string); ok {
+		return text, true
+	}
+	text, ok = Properties(values[0]).Get("text").(string)
+	return text, ok
 }

@@ -235,6 +235,12 @@ func (c *Client) WriteMetadata(o Object) error {
 	return c.write(chunkData, Message{Type: TypeData, Stream: c.stream, Payload: p})
 }
 
+// WriteText sends onTextData; ts is in ms.
+func (c *Client) WriteText(ts uint32, text string) error {
+	p := AppendAMF0(nil, DataText, ECMAArray{{"type", "Text"}, {"text", text}})
+	return c.write(chunkData, Message{Type: TypeData, Stream: c.stream, Timestamp: int64(ts), Payload: p})
+}
+
 // WriteVideo sends the body of an FLV video tag; ts is its DTS in ms.
 func (c *Client) WriteVideo(ts uint32, body []byte) error {
 	return c.write(chunkVideo, Message{Type: TypeVideo, Stream: c.stream, Timestamp: int64(ts), Payload: body})

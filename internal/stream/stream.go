@@ -128,6 +128,9 @@ func (st *Stream) Announce(a ingest.Announcement) {
 	st.announced = a
 }
 
+// Metadata implements ingest.Session.
+func (st *Stream) Metadata(string) {}
+
 // errEnded ends the encoder's connection after the stream was stopped.
 var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
@@ -47,13 +48,24 @@ func (f *feed) take(m wire.Message, now time.Time) error {
 	case wire.TypeAudio:
 		return f.takeAudio(m, now)
 	}
-	o, ok, err := wire.ParseMetadata(m)
+	return f.takeData(m)
+}
+
+// takeData handles a data message. One that is no good is not worth a stream.
+func (f *feed) takeData(m wire.Message) error {
+	name, values, err := wire.ParseData(m)
 	switch {
 	case err != nil:
-		return f.drop(dropMalformed) // not worth a stream
-	case ok:
-		f.said = announcement(o)
+		return f.drop(dropMalformed)
+	case name == wire.DataMetadata && len(values) > 0:
+		f.said = announcement(wire.Properties(values[0]))
 		f.session.Announce(f.said)
+	case name == wire.DataText:
+		text, ok := wire.Text(values)
+		if !ok || text == "" || len(text) > ingest.MaxMetadata || !utf8.ValidString(text) {
+			return f.drop(dropText)
+		}
+		f.session.Metadata(text)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,44 @@ func TestFeedTracks(t *testing.T) {
 	}
 	if v[2] == v[1] || v[2].Width != 1280 || a[2] == a[1] || a[2].SampleRate != 44100 {
 		t.Errorf("after the change: %+v, %+v", v[2], a[2])
+	}
+}
+
+func TestFeedTakesText(t *testing.T) {
+	full := strings.Repeat("\u00e9", ingest.MaxMetadata/2)
+	text := func(v ...any) wire.Message {
+		return wire.Message{Type: wire.TypeData, Payload: wire.AppendAMF0(nil, v...)}
+	}
+	for name, tt := range map[string]struct {
+		in      wire.Message
+		want    []string
+		dropped int64
+	}{
+		"a string":                    {text("onTextData", "a"), []string{"a"}, 0},
+		"a property of an array":      {text("onTextData", wire.ECMAArray{{Name: "type", Value: "Text"}, {Name: "text", Value: "b"}}), []string{"b"}, 0},
+		"a property of an object":     {text("onTextData", wire.Object{{Name: "text", Value: "c"}}), []string{"c"}, 0},
+		"behind @setDataFrame":        {text("@setDataFrame", "onTextData", "d"), []string{"d"}, 0},
+		"in AMF3's clothes":           {wire.Message{Type: wire.TypeDataAMF3, Payload: append([]byte{0}, wire.AppendAMF0(nil, "onTextData", "e")...)}, []string{"e"}, 0},
+		"as much as there may be":     {text("onTextData", full), []string{full}, 0},
+		"a byte too much is dropped":  {text("onTextData", full+"x"), nil, 1},
+		"nothing is dropped":          {text("onTextData", ""), nil, 1},
+		"no UTF-8 is dropped":         {text("onTextData", "\xff"), nil, 1},
+		"a number is dropped":         {text("onTextData", 1.0), nil, 1},
+		"no value is dropped":         {text("onTextData"), nil, 1},
+		"other data means nothing":    {text("onCuePoint", "f"), nil, 0},
+		"data that has no name":       {text(1.0, "g"), nil, 0},
+		"onMetaData without a value":  {text("onMetaData"), nil, 0},
+		"an empty message is nothing": {wire.Message{Type: wire.TypeData}, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := testFeed()
+			if err := f.take(tt.in, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(s.texts, tt.want) || f.dropped != tt.dropped || len(s.said) > 0 {
+				t.Errorf("got %q, %d dropped and %d announcements, want %q and %d", s.texts, f.dropped, len(s.said), tt.want, tt.dropped)
+			}
+		})
 	}
 }
 
@@ -231,6 +270,7 @@ func BenchmarkFeed(b *testing.B) {
 type discard struct{}
 
 func (discard) Announce(ingest.Announcement) {}
+func (discard) Metadata(string)              {}
 func (discard) Write(media.Unit) error       { return nil }
 func (discard) Done() <-chan struct{}        { return nil }
 func (discard) Close(bool)                   {}

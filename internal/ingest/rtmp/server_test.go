@@ -75,6 +75,7 @@ type session struct {
 	mu     sync.Mutex // guards all below
 	units  []media.Unit
 	said   []ingest.Announcement
+	texts  []string
 	closes []bool
 }
 
@@ -82,6 +83,12 @@ func (s *session) Announce(a ingest.Announcement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.said = append(s.said, a)
+}
+
+func (s *session) Metadata(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.texts = append(s.texts, text)
 }
 
 func (s *session) Write(u media.Unit) error {
