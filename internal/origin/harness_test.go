@@ -106,7 +106,7 @@ func (s *site) publish(t testing.TB, with ...func(*live.Channel)) *encoder {
 	sps, _ := hex.DecodeString("6742c01ed900a02ff970110000030001000003003c0f162e48")
 	pps, _ := hex.DecodeString("68cb83cb20")
 	return &encoder{
-		arn: ch.ARN, session: session, id: session.(*stream.Stream).ID(),
+		arn: ch.ARN, session: session, id: session.(interface{ Stream() *stream.Stream }).Stream().ID(),
 		track: &media.Track{
 			Kind: media.Video, Codec: media.H264, Timescale: media.VideoTimescale,
 			SPS: [][]byte{sps}, PPS: [][]byte{pps}, Width: 640, Height: 360, FrameRate: 30,

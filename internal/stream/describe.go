@@ -4,7 +4,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
 )
@@ -19,22 +18,33 @@ func renditionName(t *media.Track) string {
 	return strconv.Itoa(min(t.Width, t.Height)) + "p" + strconv.Itoa(fps)
 }
 
-// describe is what GetStreamSession shows of the encoder: what it announced, with
-// what its parameter sets prove (low-latency.md 3.5).
-func describe(p ingest.Protocol, a ingest.Announcement, tracks [2]*media.Track) live.Ingest {
-	in := live.Ingest{Protocol: string(p)}
-	if v := tracks[0]; v != nil {
-		in.Video = []live.IngestVideo{{
-			Codec: v.CodecString(), Profile: v.Profile(), Level: v.Level(), Encoder: a.Encoder,
-			BitRate: a.VideoBitRate, FrameRate: int64(math.Round(a.FrameRate)),
-			Width: int64(v.Width), Height: int64(v.Height),
-		}}
+// describe is what GetStreamSession shows of an encoder: what it announced, with what
+// its parameter sets prove (low-latency.md 3.5). The announcement is of the first
+// track of each kind. The stream's mu is held.
+func describe(e *encoder) live.Ingest {
+	in, a := live.Ingest{Protocol: string(e.request.Protocol)}, e.announced
+	for i, t := range e.tracks.video {
+		if t == nil {
+			continue
+		}
+		v := live.IngestVideo{
+			Codec: t.CodecString(), Profile: t.Profile(), Level: t.Level(), Encoder: a.Encoder,
+			FrameRate: int64(math.Round(a.FrameRate)), Width: int64(t.Width), Height: int64(t.Height),
+		}
+		if i == 0 {
+			v.BitRate = a.VideoBitRate
+		}
+		in.Video = append(in.Video, v)
 	}
-	if s := tracks[1]; s != nil {
-		in.Audio = []live.IngestAudio{{
-			Codec: s.CodecString(), BitRate: a.AudioBitRate,
-			SampleRate: int64(s.SampleRate), Channels: int64(s.Channels),
-		}}
+	for i, t := range e.tracks.audio {
+		if t == nil {
+			continue
+		}
+		s := live.IngestAudio{Codec: t.CodecString(), SampleRate: int64(t.SampleRate), Channels: int64(t.Channels)}
+		if i == 0 {
+			s.BitRate = a.AudioBitRate
+		}
+		in.Audio = append(in.Audio, s)
 	}
 	return in
 }

@@ -1,7 +1,7 @@
 // Package stream owns live channels. A Stream is one go-live: it holds the channel's
 // lease, takes the encoder's media, feeds the packager, keeps the session's record
 // and says on the roster that the channel is live. It knows no ingest protocol and
-// serves no HTTP.
+// serves no HTTP. An encoder is one connection, and what a protocol writes into.
 //
 // States of a Stream, in order, never back:
 //

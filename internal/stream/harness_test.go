@@ -135,18 +135,26 @@ func (n *node) create(t *testing.T, with ...func(*live.Channel)) (live.ARN, inge
 	return ch.ARN, ingest.Request{Protocol: ingest.RTMP, Key: key.Value, Remote: "192.0.2.1:1234", Agent: "test"}
 }
 
-// publish starts a stream that must be taken.
-func (n *node) publish(t *testing.T, r ingest.Request) *Stream {
+// A connection is an encoder's, with the stream that it publishes into.
+type connection struct {
+	ingest.Session
+	*Stream
+}
+
+func connected(s ingest.Session) *connection { return &connection{s, s.(*encoder).Stream()} }
+
+// publish connects an encoder that must be taken.
+func (n *node) publish(t *testing.T, r ingest.Request) *connection {
 	t.Helper()
 	s, err := n.Publish(t.Context(), r)
 	if err != nil {
 		t.Fatalf("Publish: %v", err)
 	}
-	return s.(*Stream)
+	return connected(s)
 }
 
 // session is the record of a stream.
-func (n *node) session(t *testing.T, st *Stream) live.Session {
+func (n *node) session(t *testing.T, st *connection) live.Session {
 	t.Helper()
 	s, err := n.db.Session(t.Context(), "123456789012", "us-west-2", st.ID())
 	if err != nil {
@@ -156,7 +164,7 @@ func (n *node) session(t *testing.T, st *Stream) live.Session {
 }
 
 // events are the names of a stream's events, in the order they were recorded.
-func (n *node) events(t *testing.T, st *Stream) []string {
+func (n *node) events(t *testing.T, st *connection) []string {
 	t.Helper()
 	all, err := n.db.Events(t.Context(), st.ID())
 	if err != nil {
@@ -352,36 +360,36 @@ func (l *lines) count(what string) int {
 	return strings.Count(l.text.String(), what)
 }
 
-// An encoder sends 30 pictures a second with a keyframe each second, and no sound.
-type encoder struct {
+// A camera sends 30 pictures a second with a keyframe each second, and no sound.
+type camera struct {
 	track   *media.Track
 	picture int64
 }
 
-func newEncoder() *encoder {
+func newCamera() *camera {
 	sps, _ := hex.DecodeString("6742c01ed900a02ff970110000030001000003003c0f162e48")
 	pps, _ := hex.DecodeString("68cb83cb20")
-	return &encoder{track: &media.Track{
+	return &camera{track: &media.Track{
 		Kind: media.Video, Codec: media.H264, Timescale: media.VideoTimescale,
 		SPS: [][]byte{sps}, PPS: [][]byte{pps}, Width: 640, Height: 360, FrameRate: 30,
 	}}
 }
 
-func (e *encoder) next() media.Unit {
-	key := e.picture%30 == 0
+func (c *camera) next() media.Unit {
+	key := c.picture%30 == 0
 	data := append(binary.BigEndian.AppendUint32(nil, 100), bytes.Repeat([]byte{0x41}, 100)...)
 	if key {
 		data[4] = 0x65
 	}
-	at := e.picture * media.VideoTimescale / 30
-	e.picture++
-	return media.Unit{Track: e.track, DTS: at, PTS: at, Key: key, Data: data, Received: time.Now()}
+	at := c.picture * media.VideoTimescale / 30
+	c.picture++
+	return media.Unit{Track: c.track, DTS: at, PTS: at, Key: key, Data: data, Received: time.Now()}
 }
 
 // play sends in real time for d, or until the stream refuses.
-func (e *encoder) play(st *Stream, d time.Duration) error {
+func (c *camera) play(st *connection, d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second / 30) {
-		if err := st.Write(e.next()); err != nil {
+		if err := st.Write(c.next()); err != nil {
 			return err
 		}
 	}
@@ -390,20 +398,20 @@ func (e *encoder) play(st *Stream, d time.Duration) error {
 }
 
 // golive publishes and plays until viewers can watch.
-func (n *node) golive(t *testing.T, r ingest.Request) (*Stream, *encoder) {
+func (n *node) golive(t *testing.T, r ingest.Request) (*connection, *camera) {
 	t.Helper()
-	st, e := n.publish(t, r), newEncoder()
+	st, e := n.publish(t, r), newCamera()
 	if err := e.play(st, 2*time.Second); err != nil {
 		t.Fatalf("Write: %v", err)
 	}
-	if got, ok := n.Live(st.channel.ARN); !ok || got != st {
+	if got, ok := n.Live(st.channel.ARN); !ok || got != st.Stream {
 		t.Fatalf("the channel is not live after 2 s of media")
 	}
 	return st, e
 }
 
 // ended waits until the stream has closed its record, d at most.
-func ended(t *testing.T, st *Stream, d time.Duration) {
+func ended(t *testing.T, st *connection, d time.Duration) {
 	t.Helper()
 	synctest.Wait()
 	select {

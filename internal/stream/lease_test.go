@@ -19,7 +19,7 @@ func TestDatabaseIsAwayForAMoment(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := start(t)
 				arn, r := n.create(t)
-				st, e := n.publish(t, r), newEncoder()
+				st, e := n.publish(t, r), newCamera()
 				n.db.down(how)
 				if err := e.play(st, 7*time.Second); err != nil {
 					t.Fatalf("the stream ended after %v without a database: %v", 7*time.Second, err)
@@ -155,7 +155,7 @@ func TestLeaseIsLost(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := start(t)
 			arn, r := n.create(t)
-			st, e := n.publish(t, r), newEncoder()
+			st, e := n.publish(t, r), newCamera()
 			take(t, n, arn)
 			if err := e.play(st, 1500*time.Millisecond); err == nil { // the start is the first write
 				t.Fatal("the encoder still sends")
@@ -173,7 +173,7 @@ func TestLeaseSurvivesAPauseThatNobodySaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		_, r := n.create(t)
-		st, e := n.publish(t, r), newEncoder()
+		st, e := n.publish(t, r), newCamera()
 		n.db.breaks(func(op string) fault {
 			if op == "UpdateSession" {
 				time.Sleep(3 * ttl) // the loop stands still, whatever its context says
@@ -214,7 +214,7 @@ func TestAnswersThatAreLost(t *testing.T) {
 			}
 			return fine
 		})
-		if err := newEncoder().play(st, 2*ttl); err == nil {
+		if err := newCamera().play(st, 2*ttl); err == nil {
 			t.Error("the stream trusts renewals that nobody confirmed")
 		}
 		ended(t, st, time.Second)

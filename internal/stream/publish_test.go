@@ -237,8 +237,8 @@ func TestEncoderIsGoneBeforeTheAnswer(t *testing.T) {
 			t.Fatalf("Publish = %v", err)
 		}
 		s.Close(false) // what package ingest/rtmp does when it cannot answer
-		ended(t, s.(*Stream), time.Second)
-		if !n.free(t, arn) || n.session(t, s.(*Stream)).Ended.IsZero() {
+		ended(t, connected(s), time.Second)
+		if !n.free(t, arn) || n.session(t, connected(s)).Ended.IsZero() {
 			t.Error("the lease or the session is left")
 		}
 		if _, err := n.Publish(ctx, r); err == nil {

@@ -29,14 +29,15 @@ const (
 	heldEvery = 30 * time.Millisecond
 )
 
-// open takes the lease and opens the session's record. On error nothing is left behind.
-func (st *Stream) open(ctx context.Context) error {
+// open takes the lease and opens the session's record, for the stream's first encoder.
+// On error nothing is left behind.
+func (st *Stream) open(ctx context.Context, e *encoder) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*dbTime)
 	defer cancel()
 	if err := st.acquire(ctx); err != nil {
 		return err
 	}
-	if err := st.create(ctx); err != nil {
+	if err := st.create(ctx, e); err != nil {
 		// A time of its own: what failed may be that ctx has ended.
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dbTime)
 		defer cancel()
@@ -44,7 +45,7 @@ func (st *Stream) open(ctx context.Context) error {
 	}
 	st.event(sessionCreated, st.session.Created)
 	st.record(ctx)
-	st.log.Info("session created", "protocol", st.request.Protocol, "remote", st.request.Remote, "agent", st.request.Agent)
+	st.log.Info("session created", "protocol", e.request.Protocol, "remote", e.request.Remote, "agent", e.request.Agent)
 	return nil
 }
 
@@ -73,7 +74,7 @@ func (st *Stream) acquire(ctx context.Context) error {
 // create opens the record. Only now is the channel ours: what it is, and whether it
 // still exists, is read again, because it may have changed between the key check and
 // the lease.
-func (st *Stream) create(ctx context.Context) error {
+func (st *Stream) create(ctx context.Context, e *encoder) error {
 	o := st.owner
 	ch, err := o.loadChannel(ctx, st.channel.ARN)
 	if err != nil {
@@ -87,7 +88,7 @@ func (st *Stream) create(ctx context.Context) error {
 	st.session = live.Session{
 		ID: st.id, Channel: ch.ARN, Node: o.cfg.Node, Generation: st.generation,
 		Created: time.Now(), Snapshot: ch, Recording: recording,
-		Ingest: live.Ingest{Protocol: string(st.request.Protocol)},
+		Ingest: live.Ingest{Protocol: string(e.request.Protocol)},
 	}
 	if err := o.store.CreateSession(ctx, st.session); err != nil {
 		return unavailable(err)

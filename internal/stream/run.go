@@ -2,12 +2,9 @@ package stream
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/live"
-	"github.com/sluice-live/sluice/internal/media"
-	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/roster"
 )
 
@@ -71,7 +68,7 @@ func (st *Stream) start(ctx context.Context) {
 	}
 	st.started = now
 	st.session.Started = now
-	st.session.Ingest = describe(st.request.Protocol, st.announced, st.tracks)
+	st.session.Ingest = describe(st.encoder)
 	st.mu.Unlock()
 	st.owner.metrics.started.Inc()
 	_ = st.announce(ctx) // the next one repeats it
@@ -164,17 +161,4 @@ func (st *Stream) state(now time.Time) live.State {
 		Channel: st.channel.ARN, Stream: st.id, Started: started, Health: health,
 		Viewers: st.viewers(now), Node: st.owner.cfg.Node, Origin: st.owner.cfg.Origin,
 	}
-}
-
-// newRendition builds the passthrough rendition for a first picture of track t.
-func (st *Stream) newRendition(t *media.Track) (*packager.Rendition, error) {
-	c := st.owner.cfg.Packager
-	c.Container = st.channel.ContainerFormat
-	c.LowLatency = st.channel.LatencyMode != live.LatencyNormal
-	r, err := packager.New(c, renditionName(t))
-	if err != nil {
-		return nil, fmt.Errorf("stream: %w", err)
-	}
-	st.media.Add(r)
-	return r, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // playlist is what viewers of the stream's first rendition get now.
-func playlist(t *testing.T, st *Stream) *hls.Media {
+func playlist(t *testing.T, st *connection) *hls.Media {
 	t.Helper()
 	p, err := st.Media().Renditions()[0].Playlist(t.Context(), packager.PlaylistRequest{MSN: -1, Part: -1})
 	if err != nil {
@@ -32,7 +32,7 @@ func TestLifeOfAStream(t *testing.T) {
 		n := start(t)
 		arn, r := n.create(t)
 		began := time.Now()
-		st, e := n.publish(t, r), newEncoder()
+		st, e := n.publish(t, r), newCamera()
 		st.Announce(ingest.Announcement{Encoder: "test", FrameRate: 30, VideoBitRate: 1e6})
 
 		if err := e.play(st, 500*time.Millisecond); err != nil {
@@ -48,10 +48,10 @@ func TestLifeOfAStream(t *testing.T) {
 		if err := e.play(st, 1500*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := n.Live(arn); !ok || got != st {
+		if got, ok := n.Live(arn); !ok || got != st.Stream {
 			t.Fatal("the channel is not live after its first segment")
 		}
-		if got, ok := n.Stream(st.ID()); !ok || got != st {
+		if got, ok := n.Stream(st.ID()); !ok || got != st.Stream {
 			t.Error("Stream does not find it by its id")
 		}
 		s := n.session(t, st)
@@ -104,11 +104,11 @@ func TestLifeOfAStream(t *testing.T) {
 }
 
 func TestStreamThatNeverGoesLive(t *testing.T) {
-	for name, send := range map[string]func(*testing.T, *Stream){
-		"nothing":            func(*testing.T, *Stream) {},
-		"less than a second": func(t *testing.T, st *Stream) { _ = newEncoder().play(st, 500*time.Millisecond) },
-		"no keyframe": func(t *testing.T, st *Stream) {
-			e := newEncoder()
+	for name, send := range map[string]func(*testing.T, *connection){
+		"nothing":            func(*testing.T, *connection) {},
+		"less than a second": func(t *testing.T, st *connection) { _ = newCamera().play(st, 500*time.Millisecond) },
+		"no keyframe": func(t *testing.T, st *connection) {
+			e := newCamera()
 			for range 90 {
 				u := e.next()
 				u.Key = false
@@ -117,7 +117,7 @@ func TestStreamThatNeverGoesLive(t *testing.T) {
 				}
 			}
 		},
-		"sound only": func(t *testing.T, st *Stream) {
+		"sound only": func(t *testing.T, st *connection) {
 			track := &media.Track{Kind: media.Audio, Codec: media.AAC, Timescale: 48000, Config: []byte{0x11, 0x90}, SampleRate: 48000, Channels: 2}
 			for i := range int64(200) {
 				if err := st.Write(media.Unit{Track: track, DTS: i * 1024, PTS: i * 1024, Key: true, Data: make([]byte, 100), Received: time.Now()}); err != nil {
@@ -184,7 +184,7 @@ func TestMediaThatCannotBePackagedEndsTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		_, r := n.create(t)
-		st, e := n.publish(t, r), newEncoder()
+		st, e := n.publish(t, r), newCamera()
 		err := st.Write(e.next())
 		for i := 0; err == nil && i < 1<<16; i++ { // a clock that stands still
 			u := e.next()

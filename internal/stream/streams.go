@@ -174,13 +174,13 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 	if ctx.Err() != nil { // nobody waits for the answer any more
 		return nil, unavailable(ctx.Err())
 	}
-	st := newStream(s, ch, r)
+	st, e := newStream(s, ch, r)
 	if err := s.reserve(ctx, st); err != nil {
 		return nil, err
 	}
 	// From here the stream must end by itself even when the encoder is already gone.
 	ctx = context.WithoutCancel(ctx)
-	if err := st.open(ctx); err != nil {
+	if err := st.open(ctx, e); err != nil {
 		s.release(st)
 		s.running.Done()
 		return nil, err
@@ -192,7 +192,7 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 		defer s.running.Done()
 		st.run(ctx)
 	}()
-	return st, nil
+	return e, nil
 }
 
 // errKey is the one answer to every key that is not good here: an encoder learns

@@ -1,0 +1,92 @@
+package stream
+
+import (
+	"errors"
+
+	"github.com/sluice-live/sluice/internal/ingest"
+	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/media"
+)
+
+// An encoder is one connection that publishes into a Stream. It implements
+// ingest.Session. A stream may outlive its encoder: another one can take its place.
+type encoder struct {
+	stream  *Stream
+	request ingest.Request // without the key, which has done its work
+	done    chan struct{}  // closed with the stream: the connection must go
+
+	// Guarded by stream.mu.
+	announced ingest.Announcement
+	tracks    tracks // that it sends
+}
+
+func newEncoder(st *Stream, r ingest.Request) *encoder {
+	r.Key = ""
+	return &encoder{stream: st, request: r, done: make(chan struct{})}
+}
+
+// tracks are what one encoder sends, the newest of each number.
+type tracks struct {
+	video, audio []*media.Track // by number; nil where there was none yet
+}
+
+// maxTracks bounds the numbers of an encoder's tracks of one kind.
+const maxTracks = 16
+
+var errTracks = live.Errorf(live.Unsupported, "no more than %d tracks of a kind are supported", maxTracks)
+
+// note takes note of a track that media came on.
+func (s *tracks) note(t *media.Track) error {
+	all := &s.video
+	if t.Kind == media.Audio {
+		all = &s.audio
+	}
+	if t.ID < 0 || t.ID >= maxTracks {
+		return errTracks
+	}
+	for len(*all) <= t.ID {
+		*all = append(*all, nil)
+	}
+	(*all)[t.ID] = t
+	return nil
+}
+
+// Stream is where the encoder's media goes.
+func (e *encoder) Stream() *Stream { return e.stream }
+
+// Announce implements ingest.Session.
+func (e *encoder) Announce(a ingest.Announcement) {
+	e.stream.mu.Lock()
+	defer e.stream.mu.Unlock()
+	e.announced = a
+}
+
+// Metadata implements ingest.Session.
+func (e *encoder) Metadata(string) {}
+
+// errEnded ends the encoder's connection after the stream was stopped.
+var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
+
+// Write implements ingest.Session.
+func (e *encoder) Write(u media.Unit) error {
+	st := e.stream
+	st.lastUnit.Store(int64(u.Received.Sub(st.born)))
+	err := st.take(e, u)
+	if err != nil && !errors.Is(err, errEnded) {
+		st.log.Warn("media refused", "err", err)
+		st.end("media not usable")
+	}
+	return err
+}
+
+// Done implements ingest.Session.
+func (e *encoder) Done() <-chan struct{} { return e.done }
+
+// Close implements ingest.Session.
+func (e *encoder) Close(clean bool) {
+	if clean {
+		e.stream.end("encoder finished")
+	} else {
+		e.stream.end("encoder disconnected")
+	}
+}
