@@ -27,6 +27,7 @@ const (
 
 	sessionRetention    = 60 * 24 * time.Hour // low-latency.md 10
 	revocationRetention = 72 * time.Hour      // a session lasts 48 h at most (low-latency.md 5.3)
+	tokenRetention      = time.Hour           // after a token's end, for nodes whose clocks are late
 )
 
 // checks is how many buckets are asked for at once.
@@ -152,5 +153,6 @@ func (c *Control) usable(ctx context.Context, bucket string) (bool, error) {
 func (c *Control) forget(ctx context.Context) error {
 	_, err := c.store.ForgetSessions(ctx, c.now().Add(-sessionRetention))
 	_, rerr := c.store.ForgetRevocations(ctx, c.now().Add(-revocationRetention))
-	return errors.Join(err, rerr)
+	_, terr := c.store.ForgetTokens(ctx, c.now().Add(-tokenRetention))
+	return errors.Join(err, rerr, terr)
 }

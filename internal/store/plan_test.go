@@ -43,6 +43,9 @@ func TestPlans(t *testing.T) {
 		"events":                   {listEvents, []any{"st"}, `stream_event_pkey|sqlite_autoindex_stream_event_1`},
 		"revocation":               {selectRevocation, []any{"ch", "v"}, `revocation_pkey|sqlite_autoindex_revocation_1`},
 		"old revocations":          {forgetRevocations, []any{1, 500}, `revocation_time`},
+		"new revocations":          {revocationsSince, []any{1, 10}, `revocation_time`},
+		"a used token":             {selectToken, []any{"ch", "id"}, `used_token_pkey|sqlite_autoindex_used_token_1`},
+		"old tokens":               {forgetTokens, []any{1, 500}, `used_token_expires`},
 		"old sessions":             {forgetSessions, []any{1, 500}, `stream_session_ended`},
 		"access key":               {selectKey, []any{"id"}, `access_key_pkey|sqlite_autoindex_access_key_1`},
 		"access keys":              {listKeys, []any{"id", 10}, `access_key_pkey|sqlite_autoindex_access_key_1`},
@@ -129,6 +132,8 @@ INSERT INTO stream_event (session, n, name, type, code, time_ms)
   SELECT 's' || n, 1, '', '', '', n FROM generate_series(1, 10000) n;
 INSERT INTO revocation (channel, viewer, version, revoked_ms)
   SELECT 'c' || n % 500, 'v' || n, n, n FROM generate_series(1, 10000) n;
+INSERT INTO used_token (channel, id, expires_ms)
+  SELECT 'c' || n % 500, 'u' || n, n FROM generate_series(1, 10000) n;
 INSERT INTO access_key (id, secret, account, principal, admin, policies, created_ms)
   SELECT 'a' || n, '', 'account' || n % 20, 'p' || n, false, 'null', n FROM generate_series(1, 10000) n;
 INSERT INTO principal (arn, account, body, created_ms)

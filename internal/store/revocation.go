@@ -18,6 +18,10 @@ ON CONFLICT (channel, viewer) DO UPDATE SET
   revoked_ms = CASE WHEN excluded.revoked_ms > revocation.revoked_ms THEN excluded.revoked_ms ELSE revocation.revoked_ms END`
 
 	selectRevocation = `SELECT version, revoked_ms FROM revocation WHERE channel = $1 AND viewer = $2`
+
+	// SQLite would look at a bare number and plan the query anew for each one.
+	revocationsSince = `
+SELECT channel, viewer, version, revoked_ms FROM revocation WHERE revoked_ms >= $1 ORDER BY revoked_ms LIMIT $2 + 0`
 )
 
 // Revoke notes that sessions of x's viewer on x's channel up to x's version are revoked.
@@ -45,6 +49,28 @@ func (s *Store) Revocation(ctx context.Context, channel live.ARN, viewer string)
 		return live.Revocation{}, fmt.Errorf("store: revocation on %s: %w", channel, err)
 	}
 	return x, nil
+}
+
+// RevocationsSince returns those whose newest call is not before t, oldest first; n is as
+// the Limit of a Query.
+func (s *Store) RevocationsSince(ctx context.Context, t time.Time, n int) ([]live.Revocation, error) {
+	all, err := collect(ctx, s.q, func(scan func(...any) error) (live.Revocation, error) {
+		var (
+			x       live.Revocation
+			channel string
+			ms      int64
+		)
+		err := scan(&channel, &x.Viewer, &x.Version, &ms)
+		if err == nil {
+			x.Channel, err = live.ParseARN(channel)
+		}
+		x.Time = fromMillis(ms)
+		return x, err
+	}, revocationsSince, millis(t), limit(n))
+	if err != nil {
+		return nil, fmt.Errorf("store: revocations: %w", err)
+	}
+	return all, nil
 }
 
 // Storable reports whether s can be kept as text on both engines: UTF-8 without NUL.

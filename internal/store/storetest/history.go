@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/store"
@@ -136,6 +138,63 @@ var historyTests = map[string]func(*testing.T, *store.Store, string){
 			t.Errorf("ForgetRevocations = %d, want %d", n, many)
 		}
 		must(s.Revocation(t.Context(), channelARN("c1"), "last"))(t)
+	},
+
+	"new revocations are found by their time": func(t *testing.T, s *store.Store, _ string) {
+		var want []live.Revocation
+		for n, viewer := range []string{"ann", "bob", "eve"} {
+			x := live.Revocation{Channel: channelARN("c1"), Viewer: viewer, Version: int64(n), Time: t0.Add(time.Duration(n) * time.Second)}
+			revoke(t, s, x)
+			want = append(want, x)
+		}
+		for name, tt := range map[string]struct {
+			since time.Time
+			limit int
+			want  []live.Revocation
+		}{
+			"all":             {t0, 0, want},
+			"the first two":   {t0, 2, want[:2]},
+			"from the second": {t0.Add(time.Second), 0, want[1:]},
+			"after the last":  {t0.Add(time.Hour), 0, nil},
+		} {
+			if diff := cmp.Diff(tt.want, must(s.RevocationsSince(t.Context(), tt.since, tt.limit))(t)); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", name, diff)
+			}
+		}
+	},
+
+	"a token has one first use, whoever asks, until it is forgotten": func(t *testing.T, s *store.Store, url string) {
+		stores := []*store.Store{s, Open(t, url)} // two nodes
+		var firsts atomic.Int64
+		var g errgroup.Group
+		for n := range 20 {
+			g.Go(func() error {
+				first, err := stores[n%2].UseToken(t.Context(), channelARN("c1"), "u1", t0)
+				if first {
+					firsts.Add(1)
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil || firsts.Load() != 1 {
+			t.Errorf("%d of 20 were the first, %v", firsts.Load(), err)
+		}
+		if !must(s.UseToken(t.Context(), channelARN("c2"), "u1", t0.Add(time.Hour)))(t) {
+			t.Error("a token of another channel is not its own")
+		}
+		if n := must(s.ForgetTokens(t.Context(), t0.Add(time.Second)))(t); n != 1 {
+			t.Errorf("ForgetTokens = %d, want 1", n)
+		}
+		for channel, want := range map[string]bool{"c1": false, "c2": true, "c3": false} {
+			if got := must(s.TokenUsed(t.Context(), channelARN(channel), "u1"))(t); got != want {
+				t.Errorf("TokenUsed of %s = %t, want %t", channel, got, want)
+			}
+		}
+		for _, bad := range []string{"", "a\x00b", "\xff"} {
+			if first, err := s.UseToken(t.Context(), channelARN("c1"), bad, t0); err == nil || first {
+				t.Errorf("UseToken of %q succeeded", bad)
+			}
+		}
 	},
 
 	"what is pending is found by its link until it is settled": func(t *testing.T, s *store.Store, _ string) {
