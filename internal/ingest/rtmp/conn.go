@@ -17,7 +17,7 @@ import (
 )
 
 // serve runs one connection to its end and closes it.
-func (s *Server) serve(ctx context.Context, nc net.Conn, place *slot) {
+func (s *Server) serve(ctx context.Context, nc net.Conn, place *ingest.Slot) {
 	s.metrics.connections.Inc()
 	defer s.metrics.connections.Dec()
 	ctx, cancel := context.WithCancel(ctx)
@@ -71,7 +71,7 @@ func (s *Server) failed(ctx context.Context, log *slog.Logger, err error) {
 }
 
 // publish asks the handler and runs the publication.
-func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wire.ServerConn, pub wire.Publication, place *slot) {
+func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wire.ServerConn, pub wire.Publication, place *ingest.Slot) {
 	session, err := s.handler.Publish(ctx, ingest.Request{
 		Protocol: s.protocol, Encrypted: s.protocol == ingest.RTMPS, Key: pub.Key, Params: pub.Params, Remote: c.RemoteAddr().String(), Agent: pub.Agent,
 	})
@@ -84,7 +84,7 @@ func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wir
 		}
 		return
 	}
-	place.publish()
+	place.Publish()
 	s.metrics.publishes.WithLabelValues(outcomeAccepted).Inc()
 	log.LogAttrs(ctx, slog.LevelInfo, "publishing")
 

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -151,7 +150,7 @@ func TestOpeningConnectionsHoldLittle(t *testing.T) {
 	before := heap()
 	for range n {
 		server, client := net.Pipe()
-		v, ok := s.limiter.acquire(server.RemoteAddr())
+		v, ok := s.limiter.Acquire(server.RemoteAddr())
 		if !ok {
 			t.Fatal("no slot")
 		}
@@ -184,14 +183,14 @@ func heap() int64 {
 // returns the client's side, and how long the server kept it.
 func serveOne(t *testing.T, s *Server) (client net.Conn, kept func() time.Duration) {
 	server, client := net.Pipe()
-	v, ok := s.limiter.acquire(server.RemoteAddr())
+	v, ok := s.limiter.Acquire(server.RemoteAddr())
 	if !ok {
 		t.Fatal("no slot")
 	}
 	began, done := time.Now(), make(chan time.Duration, 1)
 	go func() {
 		s.serve(context.Background(), server, v)
-		v.release()
+		v.Release()
 		done <- time.Since(began)
 	}()
 	go func() { _, _ = io.Copy(io.Discard, client) }()
@@ -266,7 +265,7 @@ func TestWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := net.Pipe()
 		s := newServer(Config{}, newRecorder())
-		v, _ := s.limiter.acquire(server.RemoteAddr())
+		v, _ := s.limiter.Acquire(server.RemoteAddr())
 		began, done := time.Now(), make(chan time.Duration, 1)
 		go func() {
 			s.serve(context.Background(), server, v)
@@ -316,39 +315,6 @@ func TestInterruptIsForGood(t *testing.T) {
 			t.Errorf("Read = %v after %v", err, time.Since(began))
 		}
 	})
-}
-
-func TestLimiter(t *testing.T) {
-	addr := func(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
-	d := newLimiter(4, 2)
-	enter := func(from string, want bool) *slot {
-		t.Helper()
-		v, ok := d.acquire(addr(from))
-		if ok != want {
-			t.Fatalf("enter from %s = %t, want %t", from, ok, want)
-		}
-		return v
-	}
-	a := enter("192.0.2.1:1", true)
-	b := enter("[::ffff:192.0.2.1]:2", true) // the same address
-	enter("192.0.2.1:3", false)              // two pending
-	a.publish()
-	a.publish() // counts once
-	c := enter("192.0.2.1:4", true)
-	enter("192.0.2.1:5", false)
-	x := enter("[2001:db8::1]:1", true)
-	enter("198.51.100.1:1", false) // four open
-	x.release()
-	c.release()
-	y := enter("[2001:db8::2]:1", true)
-	z := enter("[2001:db8::3]:1", true)
-	enter("[2001:db8::4]:1", false) // the same /64, and four open
-	for _, v := range []*slot{a, b, y, z} {
-		v.release()
-	}
-	if d.open != 0 || len(d.pending) != 0 {
-		t.Errorf("%d open and %d pending after all left", d.open, len(d.pending))
-	}
 }
 
 func TestConnectionsOverTheLimitAreClosed(t *testing.T) {

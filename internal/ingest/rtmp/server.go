@@ -53,7 +53,7 @@ type Server struct {
 	ln       net.Listener
 	log      *slog.Logger
 	metrics  *metrics
-	limiter  *limiter
+	limiter  *ingest.Limiter
 	conns    sync.WaitGroup
 }
 
@@ -79,7 +79,7 @@ func newServer(cfg Config, h ingest.Handler) *Server {
 	cfg.Linger = cmp.Or(cfg.Linger, time.Second)
 	s := &Server{
 		cfg: cfg, handler: h, protocol: ingest.RTMP, log: cfg.Log,
-		limiter: newLimiter(cfg.MaxConns, cfg.MaxPending),
+		limiter: ingest.NewLimiter(cfg.MaxConns, cfg.MaxPending),
 	}
 	if cfg.TLS != nil {
 		s.protocol = ingest.RTMPS
@@ -113,14 +113,14 @@ func (s *Server) Run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("rtmp: accept: %w", err)
 		}
-		place, ok := s.limiter.acquire(c.RemoteAddr())
+		place, ok := s.limiter.Acquire(c.RemoteAddr())
 		if !ok {
 			s.metrics.rejected.Inc()
 			c.Close()
 			continue
 		}
 		s.conns.Go(func() {
-			defer place.release()
+			defer place.Release()
 			s.serve(ctx, c, place)
 		})
 	}
