@@ -14,7 +14,7 @@ require := $(foreach part,POSTGRES NATS S3 FFMPEG CHROMIUM NODE,SLUICE_TEST_REQU
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: deps-run web build ## start a server with a live demo channel; ARGS="--http :9090" adds flags
@@ -63,6 +63,21 @@ bench: web build $(players) ## benchmarks of the packages, of what a viewer sees
 	go test -run='^$$' -bench=. -benchmem ./internal/... ./test/load/...
 	go test -run='^$$' -bench=Playback -benchtime=1x -timeout=30m ./test/e2e
 	go run ./test/load/cmd/compare
+
+# Peers beside which these measure: PEER_MEDIAMTX, PEER_SRS, PEER_MOTO name their binaries.
+compare := go run ./test/load/cmd/compare -sluice $(CURDIR)/bin/sluice $(ARGS)
+
+.PHONY: bench-ingest
+bench-ingest: build ## CPU and memory of a stream nobody watches, beside the peers; ARGS="-streams 20"
+	$(compare) -only ingest
+
+.PHONY: bench-hls
+bench-hls: build ## latency, and CPU and memory of viewers, beside the peers
+	$(compare) -only latency,egress
+
+.PHONY: bench-api
+bench-api: build ## signed API calls with 100,000 channels, beside the peer
+	$(compare) -only api
 
 .PHONY: check
 check: generated vet lint ## what needs no tests: generated code is current, vet, lint

@@ -56,6 +56,9 @@ func prepare(ctx context.Context, c config, dir string, stderr io.Writer) (*benc
 	if c.mediamtx != "" {
 		b.systems = append(b.systems, &mediamtx{bin: c.mediamtx, part: c.part, window: c.window})
 	}
+	if c.srs != "" {
+		b.systems = append(b.systems, &srs{bin: c.srs})
+	}
 	m, err := findMoto(c.moto)
 	if skip, ok := errors.AsType[*skipped](err); ok {
 		fmt.Fprintln(stderr, "skipped: moto:", skip)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,19 +31,19 @@ type value struct {
 
 // measurement is a group of figures taken from one fresh server.
 type measurement struct {
-	name    string
-	applies func(s system) bool
-	run     func(ctx context.Context, b *bench, s system, dir string) ([]value, error)
+	name string
+	run  func(ctx context.Context, b *bench, s system, dir string) ([]value, error)
 }
 
+func (m measurement) applies(s system) bool { return slices.Contains(s.measures(), m.name) }
+
 func measurements() []measurement {
-	media := func(s system) bool { return s.containers() != nil }
 	return []measurement{
-		{"startup", media, startup},
-		{"latency", media, latency},
-		{"ingest", media, ingest},
-		{"egress", media, egress},
-		{"api", func(s system) bool { return s.name() != "mediamtx" }, api},
+		{"startup", startup},
+		{"latency", latency},
+		{"ingest", ingest},
+		{"egress", egress},
+		{"api", api},
 	}
 }
 
@@ -135,10 +136,25 @@ func frameLatency(how string, r *probe.Result) []value {
 	}
 }
 
-// ingest publishes many streams that are packaged and that nobody watches, until the
-// playlist windows are full.
-func ingest(ctx context.Context, b *bench, s system, dir string) (vs []value, err error) {
-	in, err := s.start(ctx, dir, alwaysPackage)
+// ingest publishes many streams that nobody watches, until the playlist windows are
+// full: once packaged by every server, and once as each server does it by itself.
+func ingest(ctx context.Context, b *bench, s system, dir string) ([]value, error) {
+	how := fmt.Sprintf("%d streams, packaged, unwatched: ", b.cfg.streams)
+	vs, err := b.ingest(ctx, s, dir, alwaysPackage, how)
+	if err != nil {
+		return vs, err
+	}
+	dir = filepath.Join(dir, "as-shipped")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return vs, err
+	}
+	how = fmt.Sprintf("%d streams, as shipped, unwatched: ", b.cfg.streams)
+	more, err := b.ingest(ctx, s, dir, asShipped, how)
+	return append(vs, more...), err
+}
+
+func (b *bench) ingest(ctx context.Context, s system, dir string, md mode, how string) (vs []value, err error) {
+	in, err := s.start(ctx, dir, md)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +177,6 @@ func ingest(ctx context.Context, b *bench, s system, dir string) (vs []value, er
 	if err != nil {
 		return nil, err
 	}
-	how := fmt.Sprintf("%d streams, packaged, unwatched: ", n)
 	return []value{
 		{title: how + "CPU a stream", unit: "% of a core", x: r.PercentPerStream, decimals: 3},
 		{title: how + "memory a stream", unit: "MB", x: (r.CPU.ServerRSSMB*(1<<20) - float64(before.RSS)) / 1e6 / float64(n), decimals: 1},

@@ -28,6 +28,8 @@ func (m *mediamtx) version(ctx context.Context) string {
 
 func (m *mediamtx) containers() []container { return []container{fmp4} }
 
+func (m *mediamtx) measures() []string { return []string{"startup", "latency", "ingest", "egress"} }
+
 func (m *mediamtx) start(ctx context.Context, dir string, md mode) (*instance, error) {
 	addrs, err := freeAddrs(2)
 	if err != nil {

@@ -33,6 +33,8 @@ func (m *moto) version(ctx context.Context) string {
 
 func (m *moto) containers() []container { return nil }
 
+func (m *moto) measures() []string { return []string{"api"} }
+
 func (m *moto) start(ctx context.Context, dir string, _ mode) (*instance, error) {
 	addrs, err := freeAddrs(1)
 	if err != nil {

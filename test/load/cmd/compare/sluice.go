@@ -44,6 +44,8 @@ func (s *sluice) version(ctx context.Context) string { return versionOf(ctx, s.b
 
 func (s *sluice) containers() []container { return []container{fmp4, ts} }
 
+func (s *sluice) measures() []string { return names() }
+
 func (s *sluice) start(ctx context.Context, dir string, _ mode) (*instance, error) {
 	path := filepath.Join(dir, "ready.json")
 	if err := os.RemoveAll(path); err != nil {

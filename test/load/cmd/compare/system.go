@@ -46,6 +46,8 @@ type system interface {
 	channels(ctx context.Context, in *instance, n int, c container) ([]channel, error)
 	// containers are those it can serve LL-HLS in.
 	containers() []container
+	// measures names the measurements that it can take part in.
+	measures() []string
 }
 
 // channel is where to publish and where to watch.
