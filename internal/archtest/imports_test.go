@@ -28,6 +28,7 @@ var levels = map[string]int{
 	"internal/store":      1,
 	"internal/bus":        1,
 	"internal/blob":       1,
+	"internal/ffmpeg":     1,
 	"internal/media":      1,
 
 	"internal/ivsapi":     2,

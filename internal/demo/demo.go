@@ -14,10 +14,9 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-)
 
-// ErrNoFFmpeg means that there is no ffmpeg to run.
-var ErrNoFFmpeg = errors.New("demo: ffmpeg is not installed; on Debian and Ubuntu: apt-get install ffmpeg")
+	"github.com/sluice-live/sluice/internal/ffmpeg"
+)
 
 // Config is what Run needs. Zero means the default named on each field.
 type Config struct {
@@ -36,18 +35,12 @@ const (
 )
 
 // Run keeps a demo stream going until ctx is done, and then returns nil; nothing it
-// started is left. It starts over when ffmpeg or Publish ends. It returns ErrNoFFmpeg
+// started is left. It starts over when ffmpeg or Publish ends. It returns ffmpeg.ErrMissing
 // when there is nothing to run.
 func Run(ctx context.Context, log *slog.Logger, c Config) error {
-	if c.FFmpeg == "" {
-		c.FFmpeg = "ffmpeg"
-	}
-	path, err := exec.LookPath(c.FFmpeg)
-	if errors.Is(err, exec.ErrDot) {
-		return fmt.Errorf("demo: %w", err)
-	}
+	path, err := ffmpeg.Find(c.FFmpeg)
 	if err != nil {
-		return ErrNoFFmpeg
+		return fmt.Errorf("demo: %w", err)
 	}
 	args := encode(clock(ctx, path))
 	wait := firstWait
@@ -75,10 +68,7 @@ func Run(ctx context.Context, log *slog.Logger, c Config) error {
 func once(ctx context.Context, log *slog.Logger, path string, args []string, publish func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.WaitDelay = time.Second
-	said := &lines{log: func(s string) { log.DebugContext(ctx, "ffmpeg", "line", s) }}
-	cmd.Stderr = said
+	cmd := ffmpeg.NewCommand(ctx, log, path, args...)
 	flv, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -95,7 +85,7 @@ func once(ctx context.Context, log *slog.Logger, path string, args []string, pub
 	if ended == nil {
 		return errors.New("demo: ffmpeg ended, without an error")
 	}
-	return fmt.Errorf("demo: ffmpeg ended: %w: %s", ended, said.last)
+	return fmt.Errorf("demo: ffmpeg ended: %w: %s", ended, cmd.Said())
 }
 
 // encode is ffmpeg's whole command line: 720p at 30 frames per second with a keyframe
@@ -142,31 +132,4 @@ func clock(ctx context.Context, path string) []string {
 		return nil
 	}
 	return filters
-}
-
-// maxLine is the longest line of ffmpeg's that is kept, in bytes.
-const maxLine = 1 << 10
-
-// lines logs what is written to it, line by line. One goroutine writes; last may be
-// read when it has ended.
-type lines struct {
-	log  func(string)
-	part []byte // of a line that has no end yet
-	last string // the last whole line
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	for _, c := range b {
-		switch {
-		case c == '\n' || c == '\r':
-			if s := strings.TrimSpace(string(l.part)); s != "" {
-				l.last = s
-				l.log(s)
-			}
-			l.part = l.part[:0]
-		case len(l.part) < maxLine:
-			l.part = append(l.part, c)
-		}
-	}
-	return len(b), nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-live/sluice/internal/ffmpeg"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -26,18 +27,18 @@ func script(t *testing.T, body string) string {
 	return name
 }
 
-func TestWithoutFFmpegThereIsAHint(t *testing.T) {
+func TestWithoutFFmpegThereIsNothingToRun(t *testing.T) {
 	err := Run(t.Context(), quiet, Config{FFmpeg: filepath.Join(t.TempDir(), "none")})
-	if !errors.Is(err, ErrNoFFmpeg) || !strings.Contains(err.Error(), "apt-get install ffmpeg") {
-		t.Errorf("Run = %v, want %v", err, ErrNoFFmpeg)
+	if !errors.Is(err, ffmpeg.ErrMissing) {
+		t.Errorf("Run = %v, want %v", err, ffmpeg.ErrMissing)
 	}
 }
 
 func TestWhatFFmpegWritesIsPublished(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ffmpeg := script(t, `case "$*" in *pipe:1*) printf media; exec sleep 600;; esac`)
+	path := script(t, `case "$*" in *pipe:1*) printf media; exec sleep 600;; esac`)
 	var got [5]byte
-	err := Run(ctx, quiet, Config{FFmpeg: ffmpeg, Publish: func(_ context.Context, flv io.Reader) error {
+	err := Run(ctx, quiet, Config{FFmpeg: path, Publish: func(_ context.Context, flv io.Reader) error {
 		_, err := io.ReadFull(flv, got[:])
 		cancel() // ffmpeg still runs: Run must end it
 		return err
@@ -88,16 +89,6 @@ func TestWithoutAFontThePictureHasNoClock(t *testing.T) {
 	args := strings.Join(encode(nil), " ")
 	if strings.Contains(args, "-vf") || !strings.Contains(args, "testsrc2") {
 		t.Errorf("arguments = %s", args)
-	}
-}
-
-func TestLinesAreBounded(t *testing.T) {
-	var got []string
-	l := &lines{log: func(s string) { got = append(got, s) }}
-	fmt.Fprintf(l, "one\n\n  two\r%s", strings.Repeat("x", 10*maxLine))
-	fmt.Fprint(l, "y\n")
-	if len(got) != 3 || got[0] != "one" || got[1] != "two" || len(got[2]) != maxLine || l.last != got[2] {
-		t.Errorf("lines = %q", got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/sluice-live/sluice/internal/demo"
+	"github.com/sluice-live/sluice/internal/ffmpeg"
 	"github.com/sluice-live/sluice/internal/ivsapi"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/restjson"
@@ -75,7 +76,7 @@ func (n *node) demo(ctx context.Context) error {
 		err := demo.Run(ctx, n.log, demo.Config{Publish: func(ctx context.Context, flv io.Reader) error {
 			return publish(ctx, target, flv)
 		}})
-		if errors.Is(err, demo.ErrNoFFmpeg) { // the server is of use without its demo
+		if errors.Is(err, ffmpeg.ErrMissing) { // the server is of use without its demo
 			n.log.Error("the demo channel stays dark", "err", err)
 			<-ctx.Done()
 			return nil
