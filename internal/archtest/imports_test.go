@@ -14,6 +14,7 @@ var levels = map[string]int{
 	"internal/hls":       0,
 	"internal/cmaf":      0,
 	"internal/mpegts":    0,
+	"internal/id3":       0,
 	"internal/rtmp":      0,
 	"internal/lifecycle": 0,
 
