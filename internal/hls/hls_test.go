@@ -62,6 +62,13 @@ func low(n int, section string) *Media {
 		s.URI = fmt.Sprintf("%d.ts", 100+i)
 		m.Segments = append(m.Segments, s)
 	}
+	m.DateRanges = []DateRange{
+		{
+			ID: "stitched-ad-1795190402-20000000000", Class: "live-video-net-stitched-ad", Start: start.Add(2300 * time.Millisecond),
+			Duration: 20 * time.Second, AdBreak: "Ab3De6Gh9Jk2",
+		},
+		{ID: "open", Start: start},
+	}
 	m.Open = seg(n, 2)
 	m.Open.Duration, m.Open.Title = 0, ""
 	return m
@@ -185,6 +192,8 @@ func TestParseRefuses(t *testing.T) {
 		"a part without URI":        "#EXTM3U\n#EXT-X-PART:DURATION=1\n",
 		"an open quote":             "#EXTM3U\n#EXT-X-PART:URI=\"a\n",
 		"text after a quote":        "#EXTM3U\n#EXT-X-PART:URI=\"a\"b\n",
+		"a date range without id":   "#EXTM3U\n#EXT-X-DATERANGE:START-DATE=\"2026-11-20T16:00:00Z\"\n",
+		"a date range without date": "#EXTM3U\n#EXT-X-DATERANGE:ID=\"a\"\n",
 		"a bad date":                "#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:yesterday\n",
 	} {
 		t.Run(name, func(t *testing.T) {

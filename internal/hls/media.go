@@ -18,6 +18,7 @@ type Media struct {
 	Sequence              int64         // media sequence number of the first segment, skipped ones included; always written
 	DiscontinuitySequence int64
 	Skipped               int // EXT-X-SKIP: segments that this delta update leaves out before Segments
+	DateRanges            []DateRange
 	Segments              []Segment
 	Open                  Segment // the segment still being produced: only its Parts and what precedes them are written
 	Hint                  string  // EXT-X-PRELOAD-HINT: URI of the next part
@@ -31,6 +32,16 @@ type ServerControl struct {
 	CanSkipUntil   time.Duration // the skip boundary: at least 6 target durations
 	HoldBack       time.Duration // at least 3 target durations
 	PartHoldBack   time.Duration // at least 3 part targets
+}
+
+// DateRange is EXT-X-DATERANGE: something that goes on for a while. A playlist with one
+// has an EXT-X-PROGRAM-DATE-TIME, too.
+type DateRange struct {
+	ID       string // the same in all renditions
+	Class    string // "" writes none
+	Start    time.Time
+	Duration time.Duration // 0 writes none: it is not known
+	AdBreak  string        // the id of an ad break, by IVS's own attribute; "" writes none
 }
 
 // Segment is one media segment.
@@ -104,6 +115,9 @@ func (m *Media) append(b []byte, skip int) []byte {
 		b = appendInt(b, "#EXT-X-SKIP:SKIPPED-SEGMENTS=", int64(n))
 		b = append(b, '\n')
 	}
+	for i := range m.DateRanges {
+		b = m.DateRanges[i].append(b)
+	}
 	section := "" // the EXT-X-MAP in force
 	for i := range m.Segments[skip:] {
 		s := &m.Segments[skip+i]
@@ -158,6 +172,23 @@ func (c *ServerControl) append(b []byte) []byte {
 	b = append(b, '\n')
 	b[colon] = ':'
 	return b
+}
+
+func (d *DateRange) append(b []byte) []byte {
+	b = appendQuoted(b, "#EXT-X-DATERANGE:ID=", d.ID)
+	if d.Class != "" {
+		b = appendQuoted(b, ",CLASS=", d.Class)
+	}
+	b = append(b, `,START-DATE="`...)
+	b = d.Start.UTC().AppendFormat(b, dateTime)
+	b = append(b, '"')
+	if d.Duration > 0 {
+		b = appendSeconds(b, ",DURATION=", d.Duration)
+	}
+	if d.AdBreak != "" {
+		b = appendQuoted(b, ",X-NET-LIVE-VIDEO-AD-AD-BREAK-ID=", d.AdBreak)
+	}
+	return append(b, '\n')
 }
 
 // appendHead appends what stands before a segment's EXTINF: the tags that apply to

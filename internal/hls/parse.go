@@ -83,6 +83,8 @@ func (p *mediaParser) line(l string) error {
 			}
 			return err
 		})
+	case "#EXT-X-DATERANGE":
+		err = p.dateRange(v)
 	case "#EXT-X-MAP":
 		p.seg.Map, err = uriOf(v)
 	case "#EXT-X-PART":
@@ -107,6 +109,30 @@ func (p *mediaParser) control(name, v string) (err error) {
 	case "PART-HOLD-BACK":
 		c.PartHoldBack, err = parseSeconds(v)
 	}
+	return err
+}
+
+func (p *mediaParser) dateRange(v string) error {
+	var d DateRange
+	err := eachAttr(v, func(name, v string) (err error) {
+		switch name {
+		case "ID":
+			d.ID = v
+		case "CLASS":
+			d.Class = v
+		case "START-DATE":
+			d.Start, err = parseDateTime(v)
+		case "DURATION":
+			d.Duration, err = parseSeconds(v)
+		case "X-NET-LIVE-VIDEO-AD-AD-BREAK-ID":
+			d.AdBreak = v
+		}
+		return err
+	})
+	if err == nil && (d.ID == "" || d.Start.IsZero()) {
+		err = errValue
+	}
+	p.m.DateRanges = append(p.m.DateRanges, d)
 	return err
 }
 
