@@ -3,8 +3,8 @@
 // every picture, parameter sets before every IDR picture, PCR on the video PID. It
 // appends whole packets to the caller's buffer, reads nothing and does no I/O.
 //
-// Timed metadata (ID3) has its place: PID 0x102, its descriptors in pmt, and a PES
-// packet of stream id 0xbd written before the picture it belongs to.
+// The tables always announce timed metadata (ID3), whether or not there will be any:
+// nothing changes for a player when the first tag comes.
 package mpegts
 
 import "encoding/binary"
@@ -17,9 +17,11 @@ const (
 	pidPMT   = 0x1000
 	pidVideo = 0x0100 // also the PCR
 	pidAudio = 0x0101
+	pidID3   = 0x0102
 
 	typeH264 = 0x1b
 	typeADTS = 0x0f
+	typeID3  = 0x15
 
 	// pcrLead is how far PCR runs before DTS, in 90 kHz ticks: time for a decoder to fill.
 	pcrLead = 9000
@@ -34,6 +36,7 @@ type Muxer struct {
 	pmt     uint8
 	video   uint8
 	sound   uint8
+	id3     uint8
 	pes     []byte // scratch
 }
 
@@ -61,13 +64,23 @@ func (m *Muxer) AppendTables(b []byte) []byte {
 		0, 1, // program 1
 		0xc1|m.version<<1, 0, 0,
 		0xe0|pidVideo>>8, pidVideo&0xff, // PCR
-		0xf0, 0, // no program descriptors
-		typeH264, 0xe0|pidVideo>>8, pidVideo&0xff, 0xf0, 0)
+		0xf0, byte(len(metadataPointer)))
+	pmt = append(pmt, metadataPointer...)
+	pmt = append(pmt, typeH264, 0xe0|pidVideo>>8, pidVideo&0xff, 0xf0, 0)
 	if m.audio {
 		pmt = append(pmt, typeADTS, 0xe0|pidAudio>>8, pidAudio&0xff, 0xf0, 0)
 	}
+	pmt = append(pmt, typeID3, 0xe0|pidID3>>8, pidID3&0xff, 0xf0, byte(len(metadataDescriptor)))
+	pmt = append(pmt, metadataDescriptor...)
 	return appendSection(b, pidPMT, &m.pmt, pmt)
 }
+
+// What the PMT says of the ID3 stream, byte for byte as Apple's "Timed Metadata for HTTP
+// Live Streaming" has it (ISO 13818-1 2.6.58, 2.6.60).
+const (
+	metadataPointer    = "\x25\x0f\xff\xffID3 \xffID3 \x00\x1f\x00\x01" // of the program: metadata of program 1
+	metadataDescriptor = "\x26\x0d\xff\xffID3 \xffID3 \x00\x0f"         // of the stream
+)
 
 // appendSection appends one packet with the section, whose length and CRC it fills in.
 func appendSection(b []byte, pid uint16, counter *uint8, section []byte) []byte {
@@ -122,6 +135,19 @@ func (m *Muxer) AppendAudio(b []byte, pts int64, h ADTS, frames [][]byte) []byte
 		binary.BigEndian.PutUint16(pes[4:], uint16(n))
 	}
 	return appendPES(b, pidAudio, &m.sound, pes, noPCR, true)
+}
+
+// MaxMetadata is the longest ID3 tag that fits into a PES packet, in bytes.
+const MaxMetadata = 1<<16 - 1 - 8
+
+// AppendMetadata appends one whole ID3 tag of at most MaxMetadata bytes as one PES packet,
+// to be shown at pts, in 90 kHz ticks. It goes before the picture that is shown then.
+func (m *Muxer) AppendMetadata(b []byte, pts int64, tag []byte) []byte {
+	pes := appendPESHeader(m.pes[:0], 0xbd, pts, pts)
+	pes = append(pes, tag[:min(len(tag), MaxMetadata)]...)
+	m.pes = pes
+	binary.BigEndian.PutUint16(pes[4:], uint16(len(pes)-6)) // only video may leave it open
+	return appendPES(b, pidID3, &m.id3, pes, noPCR, false)
 }
 
 const (

@@ -3,6 +3,7 @@ package mpegts
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
 	"reflect"
@@ -177,6 +178,88 @@ func TestTablesChangeVersionWithTheTracks(t *testing.T) {
 	}
 }
 
+// The tables announce the metadata from the start, with the descriptors that Apple asks
+// for; what they say is the same bytes in every stream.
+func TestTablesAnnounceMetadata(t *testing.T) {
+	for name, tt := range map[string]struct {
+		audio bool
+		want  string // the section, without its CRC
+	}{
+		"with audio": {true, "02b03c" + "0001c10000" + "e100" + "f011" + "250fffff49443320ff49443320001f0001" +
+			"1be100f000" + "0fe101f000" + "15e102f00f" + "260dffff49443320ff49443320000f"},
+		"without audio": {false, "02b037" + "0001c10000" + "e100" + "f011" + "250fffff49443320ff49443320001f0001" +
+			"1be100f000" + "15e102f00f" + "260dffff49443320ff49443320000f"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pmt := New(tt.audio).AppendTables(nil)[PacketSize+5:]
+			if got := hex.EncodeToString(pmt[:len(tt.want)/2]); got != tt.want {
+				t.Errorf("PMT\n%s, want\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// metadata takes the PES packets of the metadata stream apart, headers and all.
+func metadata(t *testing.T, ts []byte) (pts []int64, tags [][]byte) {
+	t.Helper()
+	var pes []byte
+	flush := func() {
+		if pes == nil {
+			return
+		}
+		if want := []byte{0, 0, 1, 0xbd}; !bytes.HasPrefix(pes, want) || pes[6] != 0x84 || pes[7] != 0x80 || pes[8] != 5 {
+			t.Fatalf("PES header %x, want stream id bd, aligned, with PTS alone", pes[:9])
+		}
+		if n := int(binary.BigEndian.Uint16(pes[4:])); n != len(pes)-6 {
+			t.Errorf("PES says %d bytes, has %d", n, len(pes)-6)
+		}
+		p := pes[9:]
+		at := int64(p[0])>>1&7<<30 | int64(binary.BigEndian.Uint16(p[1:]))>>1<<15 | int64(binary.BigEndian.Uint16(p[3:]))>>1
+		pts, tags = append(pts, at), append(tags, pes[14:])
+		pes = nil
+	}
+	for p := range slices.Chunk(ts, PacketSize) {
+		if binary.BigEndian.Uint16(p[1:])&0x1fff != pidID3 {
+			continue
+		}
+		if p[1]&0x40 != 0 {
+			flush()
+		}
+		body := p[4:]
+		if p[3]&0x20 != 0 {
+			body = body[1+int(body[0]):]
+		}
+		pes = append(pes, body...)
+	}
+	flush()
+	return pts, tags
+}
+
+func TestMetadataIsOnePacketATag(t *testing.T) {
+	m, counters := New(false), map[uint16]byte{}
+	all := m.AppendTables(nil)
+	var want [][]byte
+	var times []int64
+	for i, n := range []int{1, 169, 170, 171, 1100, MaxMetadata} { // 170 fills a packet
+		tag := bytes.Repeat([]byte{byte(i + 1)}, n)
+		start := len(all)
+		all = m.AppendMetadata(all, int64(i)*3000+1<<32, tag)
+		check(t, all[start:], counters)
+		want, times = append(want, tag), append(times, int64(i)*3000+1<<32)
+	}
+	pts, tags := metadata(t, all)
+	if !slices.Equal(pts, times) {
+		t.Errorf("times %d, want %d", pts, times)
+	}
+	if !reflect.DeepEqual(tags, want) {
+		t.Errorf("%d tags, want %d; or their bytes differ", len(tags), len(want))
+	}
+	long := m.AppendMetadata(nil, 0, make([]byte, MaxMetadata+1))
+	if _, tags := metadata(t, long); len(tags) != 1 || len(tags[0]) != MaxMetadata {
+		t.Error("a tag that does not fit breaks its packet")
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config []byte
@@ -216,6 +299,7 @@ func FuzzAppend(f *testing.F) {
 		if h, err := ParseConfig(config); err == nil && len(data) <= MaxFrame {
 			b = m.AppendAudio(b, at, h, [][]byte{data})
 		}
+		b = m.AppendMetadata(b, at, config)
 		check(t, b, counters)
 	})
 }
@@ -229,6 +313,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		buf = m.AppendTables(buf[:0])
 		buf = m.AppendVideo(buf, p)
 		buf = m.AppendAudio(buf, 0, h, frames)
+		buf = m.AppendMetadata(buf, 0, frames[0])
 	}); n > 0 {
 		t.Errorf("%v allocs, want 0", n)
 	}

@@ -19,5 +19,10 @@
 // so without viewers a part costs little more than its mux. Media is kept once, in one
 // buffer per part, which segments and parts both refer to.
 //
-// Timed metadata (ID3, emsg) will join as units that part mixes in.
+// # Metadata
+//
+// What Presentation.Insert takes waits for the next picture of the first rendition and
+// gets its time. Each rendition carries it in the part that shows that time, however far
+// it is behind the first: one media time for all viewers. Every segment begins with a tag
+// of ours, from which the IVS player knows how late it is.
 package packager

@@ -14,9 +14,9 @@ type format interface {
 	// begin starts a new set of tracks and returns its initialization section, nil
 	// when the container has none.
 	begin(t tracks) (section []byte, err error)
-	// part muxes units, which are in order of arrival, into fresh memory. last is how
-	// long the last picture lasts, in ticks; start says that a player may begin here.
-	part(units []media.Unit, last int64, start bool) []byte
+	// part muxes units, which are in order of arrival, and tags into fresh memory. last is
+	// how long the last picture lasts, in ticks; start says that a player may begin here.
+	part(units []media.Unit, tags []mark, last int64, start bool) []byte
 }
 
 // tsFormat writes MPEG-TS. A part is whole packets and whole PES packets, so it can be
@@ -49,10 +49,13 @@ func (f *tsFormat) begin(t tracks) ([]byte, error) {
 	return nil, nil
 }
 
-func (f *tsFormat) part(units []media.Unit, _ int64, start bool) []byte {
+func (f *tsFormat) part(units []media.Unit, tags []mark, _ int64, start bool) []byte {
 	b := f.buf[:0]
 	if start {
 		b = f.mux.AppendTables(b)
+	}
+	for i := range tags {
+		b = f.mux.AppendMetadata(b, tags[i].pts+origin*media.VideoTimescale, tags[i].tag)
 	}
 	var audio *media.Track
 	for i := range units {
@@ -121,7 +124,7 @@ func (f *mp4Format) begin(t tracks) ([]byte, error) {
 	return i.Append(nil), nil
 }
 
-func (f *mp4Format) part(units []media.Unit, last int64, _ bool) []byte {
+func (f *mp4Format) part(units []media.Unit, tags []mark, last int64, _ bool) []byte {
 	var video, audio mp4Run
 	video.samples, audio.samples = f.video[:0], f.audio[:0]
 	for i := range units {
@@ -134,11 +137,41 @@ func (f *mp4Format) part(units []media.Unit, last int64, _ bool) []byte {
 	f.runs = [2]cmaf.Run{video.end(videoID, last), audio.end(audioID, media.SamplesPerFrame)}
 	f.sequence++
 	frag := cmaf.Fragment{Sequence: f.sequence, Runs: f.runs[:]}
-	b := frag.Append(make([]byte, 0, frag.Size()))
+	events, size := f.events(units, tags)
+	b := make([]byte, 0, size+frag.Size())
+	for i := range events {
+		b = events[i].Append(b)
+	}
+	b = frag.Append(b)
 	f.video, f.audio = video.samples, audio.samples
 	clear(f.video) // the units' memory is not ours to hold
 	clear(f.audio)
 	return b
+}
+
+// events are the tags as event messages, and their size in bytes.
+func (f *mp4Format) events(units []media.Unit, tags []mark) (events []cmaf.Event, size int) {
+	start := earliest(units)
+	for _, m := range tags {
+		e := cmaf.Event{
+			ID: m.id, Timescale: media.VideoTimescale, Tag: m.tag,
+			Time:  uint64(max(m.pts+origin*media.VideoTimescale, 0)),
+			Delta: uint32(max(m.pts-start, 0)),
+		}
+		events, size = append(events, e), size+e.Size()
+	}
+	return events, size
+}
+
+// earliest is the least presentation time of the pictures in a part, 0 without any.
+func earliest(units []media.Unit) (pts int64) {
+	first := true
+	for i := range units {
+		if u := &units[i]; u.Track.Kind == media.Video && (first || u.PTS < pts) {
+			pts, first = u.PTS, false
+		}
+	}
+	return pts
 }
 
 // An mp4Run gathers the samples of one track. The duration of a sample is the time to

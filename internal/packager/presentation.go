@@ -12,8 +12,12 @@ import (
 // Presentation is the renditions of one stream. Its methods may be called at any time
 // from anywhere.
 type Presentation struct {
-	mu  sync.Mutex // serializes Add; readers do without
-	all atomic.Pointer[[]*Rendition]
+	mu       sync.Mutex // serializes Add; readers do without. Guards pending and marked
+	all      atomic.Pointer[[]*Rendition]
+	pending  []mark      // for the next picture of the first rendition
+	marked   uint32      // how many there were, for their ids
+	waiting  atomic.Bool // pending is not empty
+	postRoll *Break      // set before the first Add
 }
 
 // NewPresentation returns one without renditions.
@@ -32,7 +36,7 @@ func (p *Presentation) Add(r *Rendition) {
 	}
 	p.all.Store(&all)
 	for _, o := range all {
-		o.siblings.Store(&all)
+		o.home.Store(p)
 	}
 }
 

@@ -40,10 +40,11 @@ var (
 
 // Rendition is one rendition of one stream, from its access units to its playlist.
 type Rendition struct {
-	name     string
-	cfg      Config
-	ext      string // of segments and parts, without dot
-	siblings atomic.Pointer[[]*Rendition]
+	name  string
+	cfg   Config
+	ext   string                       // of segments and parts, without dot
+	home  atomic.Pointer[Presentation] // nil before Add
+	marks inbox
 
 	w     writer // Write's and Close's own
 	snap  atomic.Pointer[snapshot]
@@ -73,7 +74,7 @@ func New(cfg Config, name string) (*Rendition, error) {
 	default:
 		return nil, fmt.Errorf("packager: container %q", cfg.Container)
 	}
-	r.w.waiting = true
+	r.w.waiting, r.w.shown = true, unstamped
 	r.snap.Store(&snapshot{wake: make(chan struct{})})
 	return r, nil
 }

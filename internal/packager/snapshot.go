@@ -50,6 +50,7 @@ type snapshot struct {
 	hintMSN  int64
 	hintPart int
 	sections []section
+	ranges   []hls.DateRange
 	info     Info
 
 	wake chan struct{} // closed by the next snapshot; never if ended
@@ -162,8 +163,9 @@ func (s *snapshot) media(r *Rendition) *hls.Media {
 		Version: versionTS, TargetDuration: s.target,
 		Control:  hls.ServerControl{HoldBack: holdBack * s.target},
 		Sequence: listed[0].msn, DiscontinuitySequence: s.breaks,
-		Segments: make([]hls.Segment, len(listed)),
-		EndList:  s.ended,
+		DateRanges: s.ranges,
+		Segments:   make([]hls.Segment, len(listed)),
+		EndList:    s.ended,
 	}
 	if s.ext != "ts" {
 		m.Version = versionMP4
@@ -210,11 +212,11 @@ func clearParts(segs []hls.Segment) {
 
 // reports says how far the other renditions of the stream are.
 func (r *Rendition) reports() (out []hls.Report) {
-	all := r.siblings.Load()
-	if all == nil {
+	p := r.home.Load()
+	if p == nil {
 		return nil
 	}
-	for _, o := range *all {
+	for _, o := range p.Renditions() {
 		s := o.snap.Load()
 		if o == r || !s.live {
 			continue

@@ -66,6 +66,11 @@ type writer struct {
 
 	anchorPTS  int64 // the wall clock read anchorTime when this picture came
 	anchorTime time.Time
+	began      time.Time // anchorTime at the start of the stream
+
+	shown  int64           // end of what the pictures so far show, in presentation time
+	ranges []hls.DateRange // that the playlist tells of; never written into
+	outs   []mark          // in a part that nobody can have yet
 
 	part     []media.Unit // of the part being gathered, in order of arrival
 	pictures int          // in part
@@ -86,8 +91,11 @@ type writer struct {
 // An open segment grows with each part.
 type open struct {
 	segment
-	start int64 // DTS of its first picture
-	key   bool  // it starts with a keyframe
+	start    int64 // DTS of its first picture
+	key      bool  // it starts with a keyframe
+	pts      int64 // of its first picture
+	received time.Time
+	offset   time.Duration // from the start of the stream
 }
 
 // Write takes the next access unit. It is called from one goroutine at a time and never
@@ -109,12 +117,18 @@ func (r *Rendition) Write(u media.Unit) error {
 		if w.waiting && u.Key {
 			w.waiting = false
 			w.anchorPTS, w.anchorTime = u.PTS, u.Received
+			if w.fixed == nil {
+				w.began = u.Received
+			}
 		}
 	}
 	if w.waiting {
 		return nil
 	}
 	if u.Track.Kind == media.Video {
+		if p := r.home.Load(); p != nil {
+			p.stamp(r, u.PTS)
+		}
 		if w.seen {
 			u.DTS = max(u.DTS, w.lastDTS+1)
 		}
@@ -156,6 +170,8 @@ func (r *Rendition) interrupt() {
 		w.dropPart()
 		w.broken, w.gop = true, 0
 		r.publish()
+		w.shown = unstamped
+		r.marks.unstamp()
 	}
 }
 
@@ -251,6 +267,7 @@ func (r *Rendition) push(u media.Unit) error {
 	w.part = append(w.part, u)
 	w.pictures++
 	w.partSize += len(u.Data)
+	w.shown = max(w.shown, u.PTS+frame)
 	if end := u.DTS + frame; !w.fits(end + frame) {
 		r.cutPart(end)
 	}
@@ -284,7 +301,7 @@ func (r *Rendition) openSegment(u *media.Unit) error {
 		w.sections = append(w.sections[:len(w.sections):len(w.sections)], section{version, data})
 	}
 	version := w.sections[len(w.sections)-1].version
-	w.open = &open{start: u.DTS, key: u.Key, segment: segment{
+	w.open = &open{start: u.DTS, key: u.Key, pts: u.PTS, received: u.Received, segment: segment{
 		msn: w.next, section: version,
 		tags: hls.Segment{
 			URI: segmentURI(w.next, r.ext), Title: "live", // IVS names the source so
@@ -292,7 +309,8 @@ func (r *Rendition) openSegment(u *media.Unit) error {
 		},
 	}}
 	if !w.anchorTime.IsZero() {
-		w.open.tags.ProgramDateTime = w.anchorTime.Add(length(u.PTS - w.anchorPTS))
+		w.open.tags.ProgramDateTime = w.wall(u.PTS)
+		w.open.offset = w.open.tags.ProgramDateTime.Sub(w.began)
 	}
 	w.next++
 	w.edge, w.broken = u.DTS, false
@@ -314,7 +332,7 @@ func (r *Rendition) finishPart(end int64) {
 	d := min(max(end-w.edge, 1), ticks(w.fixed.partTarget))
 	w.edge += d
 	independent, last := w.span()
-	data := w.format.part(w.part, max(end-last, 1), independent || len(o.data) == 0)
+	data := w.format.part(w.part, r.due(), max(end-last, 1), independent || len(o.data) == 0)
 	o.tags.Parts = append(o.tags.Parts, hls.Part{
 		URI: partURI(o.msn, len(o.data), r.ext), Duration: length(d), Independent: independent,
 	})
@@ -388,6 +406,9 @@ func (r *Rendition) keep(done *segment) {
 			w.breaks++
 		}
 	}
+	if t := all[listed].tags.ProgramDateTime; !t.IsZero() {
+		w.dropRanges(t)
+	}
 	clear(all[:kept])
 	w.segs, w.listed = all[kept:], listed-kept
 	for w.sections[0].version < w.segs[0].section {
@@ -434,6 +455,7 @@ func (r *Rendition) Close() {
 			r.finishPart(end)
 		}
 		r.closeSegment(end)
+		r.endRange(end)
 	}
 	w.closed = true
 	r.publish()
@@ -446,7 +468,7 @@ func (r *Rendition) publish() {
 	w, old := &r.w, r.snap.Load()
 	s := &snapshot{
 		number: old.number + 1, live: len(w.segs) > 0, ended: w.closed,
-		fixed: w.fixed, segs: w.segs, listed: w.listed, breaks: w.breaks, sections: w.sections, info: w.info,
+		fixed: w.fixed, segs: w.segs, listed: w.listed, breaks: w.breaks, sections: w.sections, ranges: w.ranges, info: w.info,
 		next: w.next, wake: make(chan struct{}),
 	}
 	s.hintMSN = w.next
@@ -463,4 +485,8 @@ func (r *Rendition) publish() {
 		close(r.ready)
 	}
 	close(old.wake)
+	for _, m := range w.outs {
+		m.out(m.at)
+	}
+	w.outs = nil
 }
