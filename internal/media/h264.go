@@ -165,8 +165,12 @@ func vuiFrameRate(s *h264.SPS) float64 {
 	return f
 }
 
-// CodecString is the codec in the form of RFC 6381: "avc1.4D4028", "mp4a.40.2".
+// CodecString is the codec in the form of RFC 6381: "avc1.4D4028", "hvc1.1.6.L120.90",
+// "mp4a.40.2".
 func (t *Track) CodecString() string {
+	if p, ok := t.profile265(); ok {
+		return p.codecString()
+	}
 	switch {
 	case t.Codec == H264 && len(t.SPS) > 0 && len(t.SPS[0]) >= 4:
 		s := t.SPS[0]
@@ -177,8 +181,19 @@ func (t *Track) CodecString() string {
 	return ""
 }
 
-// Profile is the H.264 profile in a word, "" when it has none we know.
+// profile265 is the profile of an H.265 track.
+func (t *Track) profile265() (profile, bool) {
+	if t.Codec != H265 || len(t.SPS) == 0 {
+		return profile{}, false
+	}
+	return parseProfile(t.SPS[0])
+}
+
+// Profile is the profile of H.264 or H.265 in a word, "" when it has none we know.
 func (t *Track) Profile() string {
+	if p, ok := t.profile265(); ok {
+		return p.name()
+	}
 	if t.Codec != H264 || len(t.SPS) == 0 || len(t.SPS[0]) < 4 {
 		return ""
 	}
@@ -201,8 +216,11 @@ func (t *Track) Profile() string {
 	return ""
 }
 
-// Level is the H.264 level as text, "4.0".
+// Level is the level of H.264 or H.265 as text, "4.0".
 func (t *Track) Level() string {
+	if p, ok := t.profile265(); ok {
+		return p.levelText()
+	}
 	if t.Codec != H264 || len(t.SPS) == 0 || len(t.SPS[0]) < 4 {
 		return ""
 	}
@@ -227,6 +245,19 @@ var errNAL = errors.New("media: NAL lengths do not add up to the access unit")
 // bytes. Data is the same memory when that is 4 and no unit is empty, which is what
 // encoders send; else it is a fresh buffer.
 func ParseH264(data []byte, lengthSize int) (Picture, error) {
+	return parsePicture(data, lengthSize, func(nal []byte, p *Picture) {
+		switch typ := nal[0] & 0x1f; {
+		case typ == nalIDR:
+			p.IDR, p.Slices = true, true
+		case typ >= nalSlice && typ < nalIDR:
+			p.Slices = true
+		}
+	})
+}
+
+// parsePicture shows each NAL unit that is not empty to look, and puts them behind
+// lengths of four bytes.
+func parsePicture(data []byte, lengthSize int, look func(nal []byte, p *Picture)) (Picture, error) {
 	p := Picture{Data: data}
 	units, size, rewrite := 0, 0, lengthSize != 4
 	for rest := data; len(rest) > 0; {
@@ -241,12 +272,7 @@ func ParseH264(data []byte, lengthSize int) (Picture, error) {
 		}
 		units++
 		size += 4 + len(nal)
-		switch typ := nal[0] & 0x1f; {
-		case typ == nalIDR:
-			p.IDR, p.Slices = true, true
-		case typ >= nalSlice && typ < nalIDR:
-			p.Slices = true
-		}
+		look(nal, &p)
 	}
 	if units == 0 {
 		return Picture{}, errors.New("media: access unit without a NAL unit")
@@ -279,7 +305,7 @@ func cutNAL(b []byte, lengthSize int) (nal, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
-// NALs walks the NAL units of an H.264 Unit's Data; it stops where the lengths do not
+// NALs walks the NAL units of an H.264 or H.265 Unit's Data; it stops where the lengths do not
 // add up.
 func NALs(data []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {

@@ -28,6 +28,7 @@ const (
 	markerUnsupported = 0x0d
 	markerXMLDocument = 0x0f
 	markerTypedObject = 0x10
+	markerAMF3        = 0x11 // one value in AMF3 follows
 )
 
 // A value of AMF0 is one of: nil (null), float64, bool, string, Undefined, Date,
@@ -149,6 +150,8 @@ func (d *decoder) value(depth int) (any, error) {
 			return nil, err
 		}
 		return d.properties(depth)
+	case markerAMF3:
+		return (&decoder3{decoder: d}).value(depth)
 	case markerECMAArray:
 		if _, err := d.take(4); err != nil { // the count; encoders get it wrong
 			return nil, err
@@ -322,8 +325,8 @@ func (c command) arg(i int) any {
 	return nil
 }
 
-// amfPayload is m's payload as AMF0. Types 15 and 17 are AMF3, but what encoders put
-// there is AMF0 behind a format byte of 0.
+// amfPayload is m's payload as AMF0. Types 15 and 17 are AMF3, but what is in there is
+// AMF0 behind a format byte of 0, which may switch to AMF3 for single values.
 func amfPayload(m Message) []byte {
 	if p := m.Payload; (m.Type == TypeDataAMF3 || m.Type == TypeCommandAMF3) && len(p) > 0 && p[0] == 0 {
 		return p[1:]

@@ -41,6 +41,20 @@ func TestDecodeAMF0Tolerates(t *testing.T) {
 		"a reference":                  {"\x07\x00\x01", Undefined{}},
 		"unsupported":                  {"\x0d", Undefined{}},
 		"an XML document":              {"\x0f\x00\x00\x00\x02<>", "<>"},
+		"AMF3 null":                    {"\x11\x01", nil},
+		"AMF3 true":                    {"\x11\x03", true},
+		"AMF3 integer":                 {"\x11\x04\x81\x00", 128.0},
+		"AMF3 negative integer":        {"\x11\x04\xff\xff\xff\xff", -1.0},
+		"AMF3 double":                  {"\x11\x05\x40\x00\x00\x00\x00\x00\x00\x00", 2.0},
+		"AMF3 date":                    {"\x11\x08\x01\x40\x00\x00\x00\x00\x00\x00\x00", Date(2)},
+		"AMF3 XML":                     {"\x11\x0b\x05<>", "<>"},
+		"AMF3 bytes":                   {"\x11\x0c\x05<>", Undefined{}},
+		"AMF3 array":                   {"\x11\x09\x05\x01\x04\x01\x06\x03a", []any{1.0, "a"}},
+		"AMF3 array with names":        {"\x11\x09\x01\x03a\x02\x01", ECMAArray{{"a", false}}},
+		"AMF3 object":                  {"\x11\x0a\x0b\x01\x03a\x06\x03b\x03c\x06\x00\x01", Object{{"a", "b"}, {"c", "a"}}},
+		"AMF3 object with traits":      {"\x11\x0a\x13\x03C\x03a\x04\x07", Object{{"a", 7.0}}},
+		"AMF3 traits again":            {"\x11\x09\x05\x01\x0a\x13\x01\x03a\x04\x07\x0a\x01\x04\x08", []any{Object{{"a", 7.0}}, Object{{"a", 8.0}}}},
+		"AMF3 reference to an object":  {"\x11\x0a\x00", Undefined{}},
 		"a name that occurs two times": {"\x03\x00\x01a\x05\x00\x01a\x06\x00\x00\x09", Object{{"a", nil}, {"a", Undefined{}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +73,17 @@ func TestDecodeAMF0Refuses(t *testing.T) {
 	nest := func(n int, open string) string { return strings.Repeat(open, n) + "\x05" }
 	for name, in := range map[string]string{
 		"unknown marker":             "\x42",
-		"AMF3 switch":                "\x11\x04\x01",
+		"AMF3 without a value":       "\x11",
+		"AMF3: unknown marker":       "\x11\x0d\x01",
+		"AMF3: integer cut short":    "\x11\x04\xff",
+		"AMF3: string cut short":     "\x11\x06\x07ab",
+		"AMF3: string of nothing":    "\x11\x06\x02",
+		"AMF3: traits of nothing":    "\x11\x0a\x05",
+		"AMF3: 2^25 names":           "\x11\x0a\xff\xff\xff\xf3\x01",
+		"AMF3: 2^28 values":          "\x11\x09\xff\xff\xff\xff\x01",
+		"AMF3: externalizable":       "\x11\x0a\x07\x01",
+		"AMF3: array cut short":      "\x11\x09\x05\x01\x01",
+		"AMF3 as a depth bomb":       "\x11" + strings.Repeat("\x09\x03\x01", 10_000),
 		"number cut short":           "\x00\x01",
 		"boolean cut short":          "\x01",
 		"string cut short":           "\x02\x00\x05abc",
@@ -137,6 +161,9 @@ func FuzzAMF(f *testing.F) {
 	f.Add(AppendAMF0(nil, "onStatus", 0.0, nil, []any{Date(1), Undefined{}}))
 	f.Add([]byte("\x10\x00\x01C\x00\x01a\x05\x00\x00\x09"))
 	f.Add(bytes.Repeat([]byte("\x03\x00\x01a"), 40))
+	f.Add([]byte("\x11\x0a\x0b\x01\x03a\x06\x03b\x03c\x06\x00\x01"))
+	f.Add([]byte("\x11\x09\x05\x01\x0a\x13\x01\x03a\x04\x07\x0a\x01\x04\x08\x02\x00\x01x"))
+	f.Add([]byte("\x02\x00\x05hello\x11\x0c\x05<>\x11\x09\x01\x03a\x02\x01"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := DecodeAMF0(b)
 		if err != nil {

@@ -11,8 +11,9 @@ type FourCC uint32
 
 // The codecs we take. Others only need a name, so that a refusal can say it.
 const (
-	AVC FourCC = 'a'<<24 | 'v'<<16 | 'c'<<8 | '1'
-	AAC FourCC = 'm'<<24 | 'p'<<16 | '4'<<8 | 'a'
+	AVC  FourCC = 'a'<<24 | 'v'<<16 | 'c'<<8 | '1'
+	HEVC FourCC = 'h'<<24 | 'v'<<16 | 'c'<<8 | '1'
+	AAC  FourCC = 'm'<<24 | 'p'<<16 | '4'<<8 | 'a'
 )
 
 // The bits that tell a plain FLV codec id from a FourCC in a FourCC.
@@ -43,24 +44,24 @@ type Packet uint8
 
 // The kinds of Packet.
 const (
-	PacketOther    Packet = iota // nothing that we use: colour information, commands
-	PacketConfig                 // sequence header: avcC or AudioSpecificConfig
-	PacketFrames                 // one access unit
-	PacketEnd                    // end of sequence
-	PacketMultiple               // Enhanced RTMP multitrack
+	PacketOther  Packet = iota // nothing that we use: colour information, channel layouts
+	PacketConfig               // sequence header: avcC, hvcC or AudioSpecificConfig
+	PacketFrames               // one access unit
+	PacketEnd                  // end of sequence
 )
 
-// A Tag is the body of an FLV audio or video tag, which is the payload of an audio
-// or video message.
+// A Tag is the body of an FLV audio or video tag: the payload of an audio or video
+// message, or one track's share of it.
 type Tag struct {
 	Codec  FourCC
 	Packet Packet
 	Key    bool   // video: the encoder calls it a key frame
 	Offset int32  // video: PTS - DTS in ms, as sent; 24 bits, signed
 	Data   []byte // a part of the payload; never written
+	Track  uint8  // number among the tracks of its kind; 0 unless Enhanced RTMP says another
 }
 
-// FLV and Enhanced RTMP fields.
+// Fields of plain FLV.
 const (
 	frameKey     = 1
 	frameCommand = 5 // "video info/command frame": one byte, no picture
@@ -69,38 +70,28 @@ const (
 	flvAAC        = 10
 	flvExtended   = 9    // sound format that marks an Enhanced RTMP header
 	videoExtended = 0x80 // bit that marks one in video
-
-	exSequenceStart = 0
-	exCodedFrames   = 1
-	exSequenceEnd   = 2
-	exCodedFramesX  = 3
-	exAudioMulti    = 5
-	exVideoMulti    = 6
-	exModEx         = 7
 )
 
-var errShortTag = &ProtocolError{ReasonMedia, "tag cut short"}
-
-// ParseVideo reads the payload of a video message (FLV E.4.3, Enhanced RTMP v2
-// "Enhanced Video"). An empty payload is PacketOther.
-func ParseVideo(b []byte) (Tag, error) {
+// ParseVideo appends to tags what the payload of a video message holds (FLV E.4.3,
+// Enhanced RTMP v2 "Enhanced Video"): one tag, none for an empty payload or a command,
+// several for a multitrack message of many tracks.
+func ParseVideo(tags []Tag, b []byte) ([]Tag, error) {
 	if len(b) == 0 {
-		return Tag{}, nil
+		return tags, nil
 	}
 	if b[0]&videoExtended != 0 {
-		return parseExVideo(b)
+		return parseEx(tags, b, exVideo)
 	}
 	frame, codec := b[0]>>4, FourCC(b[0]&0x0f)
 	t := Tag{Codec: legacyVideo | codec, Key: frame == frameKey}
 	switch {
 	case frame == frameCommand:
-		t.Codec = AVC // it belongs to no codec; do not have it refused
-		return t, nil
+		return tags, nil
 	case codec != flvAVC:
 		t.Packet = PacketFrames
-		return t, nil
+		return append(tags, t), nil
 	case len(b) < 5:
-		return Tag{}, errShortTag
+		return tags, errShortTag
 	}
 	t.Codec, t.Data = AVC, b[5:]
 	switch b[1] {
@@ -111,61 +102,26 @@ func ParseVideo(b []byte) (Tag, error) {
 	case 2:
 		t.Packet = PacketEnd
 	default:
-		return Tag{}, protocolError(ReasonMedia, "AVC packet type %d", b[1])
+		return tags, protocolError(ReasonMedia, "AVC packet type %d", b[1])
 	}
-	return t, nil
+	return append(tags, t), nil
 }
 
-func parseExVideo(b []byte) (Tag, error) {
-	frame, typ := b[0]>>4&7, b[0]&0x0f
-	t := Tag{Codec: AVC, Key: frame == frameKey}
-	typ, b, err := skipModEx(typ, b[1:])
-	switch {
-	case err != nil:
-		return Tag{}, err
-	case frame == frameCommand:
-		return t, nil
-	case typ == exVideoMulti:
-		t.Packet = PacketMultiple
-		return t, nil
-	case len(b) < 4:
-		return Tag{}, errShortTag
-	}
-	t.Codec, t.Data = FourCC(binary.BigEndian.Uint32(b)), b[4:]
-	switch typ {
-	case exSequenceStart:
-		t.Packet = PacketConfig
-	case exCodedFrames:
-		t.Packet = PacketFrames
-		if t.Codec == AVC {
-			if len(t.Data) < 3 {
-				return Tag{}, errShortTag
-			}
-			t.Offset, t.Data = int24(t.Data), t.Data[3:]
-		}
-	case exCodedFramesX:
-		t.Packet = PacketFrames
-	case exSequenceEnd:
-		t.Packet = PacketEnd
-	}
-	return t, nil
-}
-
-// ParseAudio reads the payload of an audio message (FLV E.4.2, Enhanced RTMP v2
-// "Enhanced Audio"). An empty payload is PacketOther.
-func ParseAudio(b []byte) (Tag, error) {
+// ParseAudio appends to tags what the payload of an audio message holds (FLV E.4.2,
+// Enhanced RTMP v2 "Enhanced Audio"), as ParseVideo does.
+func ParseAudio(tags []Tag, b []byte) ([]Tag, error) {
 	if len(b) == 0 {
-		return Tag{}, nil
+		return tags, nil
 	}
 	switch format := b[0] >> 4; format {
 	case flvExtended:
-		return parseExAudio(b)
+		return parseEx(tags, b, exAudio)
 	case flvAAC:
 	default:
-		return Tag{Codec: legacyAudio | FourCC(format), Packet: PacketFrames}, nil
+		return append(tags, Tag{Codec: legacyAudio | FourCC(format), Packet: PacketFrames}), nil
 	}
 	if len(b) < 2 {
-		return Tag{}, errShortTag
+		return tags, errShortTag
 	}
 	t := Tag{Codec: AAC, Data: b[2:]}
 	switch b[1] {
@@ -174,53 +130,9 @@ func ParseAudio(b []byte) (Tag, error) {
 	case 1:
 		t.Packet = PacketFrames
 	default:
-		return Tag{}, protocolError(ReasonMedia, "AAC packet type %d", b[1])
+		return tags, protocolError(ReasonMedia, "AAC packet type %d", b[1])
 	}
-	return t, nil
-}
-
-func parseExAudio(b []byte) (Tag, error) {
-	typ, b, err := skipModEx(b[0]&0x0f, b[1:])
-	switch {
-	case err != nil:
-		return Tag{}, err
-	case typ == exAudioMulti:
-		return Tag{Codec: AAC, Packet: PacketMultiple}, nil
-	case len(b) < 4:
-		return Tag{}, errShortTag
-	}
-	t := Tag{Codec: FourCC(binary.BigEndian.Uint32(b)), Data: b[4:]}
-	switch typ {
-	case exSequenceStart:
-		t.Packet = PacketConfig
-	case exCodedFrames:
-		t.Packet = PacketFrames
-	case exSequenceEnd:
-		t.Packet = PacketEnd
-	}
-	return t, nil
-}
-
-// skipModEx skips the modifiers before a packet; the one that exists adds nanoseconds
-// to a timestamp that we round to milliseconds anyway.
-func skipModEx(typ byte, b []byte) (byte, []byte, error) {
-	for typ == exModEx {
-		if len(b) < 1 {
-			return 0, nil, errShortTag
-		}
-		n, at := int(b[0])+1, 1
-		if n == 256 {
-			if len(b) < 3 {
-				return 0, nil, errShortTag
-			}
-			n, at = int(binary.BigEndian.Uint16(b[1:]))+1, 3
-		}
-		if len(b) < at+n+1 {
-			return 0, nil, errShortTag
-		}
-		typ, b = b[at+n]&0x0f, b[at+n+1:]
-	}
-	return typ, b, nil
+	return append(tags, t), nil
 }
 
 func int24(b []byte) int32 { return int32(uint24(b)<<8) >> 8 }

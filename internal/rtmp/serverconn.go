@@ -137,10 +137,32 @@ func (c *ServerConn) connect(cmd command) error {
 	c.w.Append(chunkControl, peerBandwidthMessage(serverWindow))
 	c.w.SetChunkSize(serverChunk)
 	info := status("status", codeConnected, "Connection succeeded.")
+	info = append(info, Property{"objectEncoding", 0.0})
 	c.send(0, "_result", cmd.transaction,
 		Object{{"fmsVer", "FMS/3,0,1,123"}, {"capabilities", 31.0}},
-		append(info, Property{"objectEncoding", 0.0}))
+		append(info, enhanced(o)...))
 	return c.w.Flush()
+}
+
+// enhanced is what we take of Enhanced RTMP v2 ("Enhancing NetConnection connect
+// Command"), for a client that asks. Others, OBS among them, send it all the same, so
+// nothing depends on what was asked.
+func enhanced(connect Object) Object {
+	const (
+		canForward = 4.0     // of the FourCC info masks: what arrives is passed on as it is
+		multitrack = 2.0 + 4 // of capsEx: multitrack, and ModEx that does not disturb
+	)
+	for _, name := range []string{"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"} {
+		if connect.Get(name) != nil {
+			return Object{
+				{"fourCcList", []any{AVC.String(), HEVC.String(), AAC.String()}},
+				{"videoFourCcInfoMap", Object{{AVC.String(), canForward}, {HEVC.String(), canForward}}},
+				{"audioFourCcInfoMap", Object{{AAC.String(), canForward}}},
+				{"capsEx", multitrack},
+			}
+		}
+	}
+	return nil
 }
 
 // publication reads "publish" (specification 7.2.2.6). Encoders put the key into the
