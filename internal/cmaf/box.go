@@ -1,5 +1,5 @@
-// Package cmaf writes the ISO base media boxes that a live stream of H.264 and AAC
-// needs: an initialization section (ftyp and moov) and fragments (moof and mdat), both
+// Package cmaf writes the ISO base media boxes that a live stream of H.264 or H.265
+// with AAC needs: an initialization section (ftyp and moov) and fragments (moof and mdat), both
 // tracks in one file. It appends to the caller's buffer, reads nothing and does no I/O.
 //
 // Event messages (emsg) stand before the moof they belong to: a caller appends them to

@@ -71,6 +71,68 @@ func TestInitWithoutAudio(t *testing.T) {
 	}
 }
 
+// Records that x265 wrote, through ffmpeg's MP4 muxer, and what is in them.
+const (
+	hvcMain   = "0101600000009000000000003ff000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003000003003f959809a10001002a42010101600000030090000003000003003fa00502016965959a4932bc05a020000003002000000303c1a2000100074401c172b46240"
+	hvcMain10 = "0102200000009000000000003cf000fcfdfafa00000f03a00001001840010c01ffff02200000030090000003000003003c959809a10001002942010102200000030090000003000003003ca00d880f1c9b65959a4932bc05a02000007d20000ea601a2000100074401c172b46240"
+	hvc444    = "0104080000009e08000000003cf000fcfff8f800000f03a00001001740010c01ffff0408000003009e0800000300003c959809a10001002b4201010408000003009e0800000300003c90014901f39e7cb2b349265780b4040000030004000003006020a2000100084401c172860c4624"
+)
+
+// sets cuts the parameter sets, one of each type, out of an hvcC.
+func sets(t testing.TB, hvcC []byte) (all [3][][]byte) {
+	t.Helper()
+	rest := hvcC[23:]
+	for i := range all {
+		n := int(binary.BigEndian.Uint16(rest[3:]))
+		all[i], rest = [][]byte{rest[5 : 5+n]}, rest[5+n:]
+	}
+	return all
+}
+
+func TestHEVCConfigurationIsThatOfOthers(t *testing.T) {
+	for name, record := range map[string]string{"8 bit": hvcMain, "10 bit": hvcMain10, "4:4:4": hvc444} {
+		t.Run(name, func(t *testing.T) {
+			want := unhex(t, record)
+			s := sets(t, want)
+			i := section(t)
+			i.Video.VPS, i.Video.SPS, i.Video.PPS = s[0], s[1], s[2]
+			if got := i.Video.hvcC(nil)[8:]; !bytes.Equal(got, want) {
+				t.Errorf("hvcC\n%x, want\n%x", got, want)
+			}
+			var got fmp4.Init
+			if err := got.Unmarshal(bytes.NewReader(i.Append(nil))); err != nil {
+				t.Fatal(err)
+			}
+			codec := &codecs.H265{VPS: s[0][0], SPS: s[1][0], PPS: s[2][0]}
+			if diff := cmp.Diff(codec, got.Tracks[0].Codec); diff != "" {
+				t.Errorf("codec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseHEVC(t *testing.T) {
+	main := sets(t, unhex(t, hvcMain))[1][0]
+	for name, tt := range map[string]struct {
+		sps  []byte
+		want hevcFormat
+		ok   bool
+	}{
+		"4:2:0, 8 bit": {main, hevcFormat{profile: [12]byte{1, 0x60, 5: 0x90, 11: 63}, chroma: 1, layers: 1, nested: 1}, true},
+		"three temporal layers, one with a profile and one with a level": {
+			append([]byte{0x42, 1, 0x05, 1, 0x60, 1, 1, 1, 0x90, 1, 1, 1, 1, 1, 63, 0b10_01_0000, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 30}, 0b1_010_1_1_0_1, 0b1_1_000000),
+			hevcFormat{profile: [12]byte{1, 0x60, 1, 1, 1, 0x90, 1, 1, 1, 1, 1, 63}, chroma: 1, layers: 3, nested: 1}, true,
+		},
+		"cut short": {main[:16], hevcFormat{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, ok := parseHEVC(tt.sps); got != tt.want || ok != tt.ok {
+				t.Errorf("parseHEVC = %+v, %t; want %+v, %t", got, ok, tt.want, tt.ok)
+			}
+		})
+	}
+}
+
 // boxes lists the types of the top boxes of b and checks that they fill it.
 func boxes(t *testing.T, b []byte) (types []string) {
 	t.Helper()
@@ -173,9 +235,14 @@ func FuzzSPS(f *testing.F) {
 	for _, s := range []string{spsBaseline, spsHigh, spsHigh422, "", "67640000", "6764001f0000030000030000030000"} {
 		f.Add(unhex(f, s))
 	}
+	for _, s := range []string{hvcMain, hvcMain10, hvc444} {
+		f.Add(sets(f, unhex(f, s))[1][0])
+	}
 	f.Fuzz(func(t *testing.T, sps []byte) {
 		i := section(t)
 		i.Video.SPS = [][]byte{sps}
+		boxes(t, i.Append(nil))
+		i.Video.VPS = [][]byte{{0x40, 1}}
 		boxes(t, i.Append(nil))
 	})
 }

@@ -17,7 +17,7 @@ type Run struct {
 
 // Sample is one access unit.
 type Sample struct {
-	Data     []byte // H.264 with four byte sizes, or a raw AAC frame
+	Data     []byte // H.264 or H.265 with four byte sizes, or a raw AAC frame
 	Duration uint32 // ticks
 	Offset   int32  // presentation less decode time, ticks; not 0 with B-frames
 	Sync     bool   // decoding can start here

@@ -8,12 +8,13 @@ type Init struct {
 	Audio *Audio
 }
 
-// Video describes the H.264 track.
+// Video describes the H.264 or H.265 track.
 type Video struct {
 	ID            uint32 // track_ID, not 0
 	Timescale     uint32 // ticks per second
 	Width, Height int    // pixels
 	SPS, PPS      [][]byte
+	VPS           [][]byte // H.265 has them, H.264 has none
 }
 
 // Audio describes the AAC track.
@@ -188,7 +189,11 @@ func stbl(b []byte, entry func([]byte) []byte) []byte {
 }
 
 func (v *Video) entry(b []byte) []byte {
-	b, avc1 := open(b, "avc1")
+	entry, config := "avc1", v.avcC
+	if len(v.VPS) > 0 {
+		entry, config = "hvc1", v.hvcC
+	}
+	b, at := open(b, entry)
 	b = zero(b, 6)
 	b = u16(b, 1) // data_reference_index
 	b = zero(b, 16)
@@ -201,8 +206,8 @@ func (v *Video) entry(b []byte) []byte {
 	b = zero(b, 32) // compressorname
 	b = u16(b, 24)  // depth
 	b = u16(b, 1<<16-1)
-	b = v.avcC(b)
-	return end(b, avc1)
+	b = config(b)
+	return end(b, at)
 }
 
 // avcC appends the AVCDecoderConfigurationRecord (ISO 14496-15 5.3.3.1) with the four

@@ -113,7 +113,7 @@ const (
 func (f *mp4Format) begin(t tracks) ([]byte, error) {
 	i := cmaf.Init{Video: &cmaf.Video{
 		ID: videoID, Timescale: media.VideoTimescale, Width: t.video.Width, Height: t.video.Height,
-		SPS: t.video.SPS, PPS: t.video.PPS,
+		SPS: t.video.SPS, PPS: t.video.PPS, VPS: t.video.VPS,
 	}}
 	if t.audio != nil {
 		i.Audio = &cmaf.Audio{

@@ -68,9 +68,9 @@ func New(cfg Config, name string) (*Rendition, error) {
 	r := &Rendition{name: name, cfg: cfg, ready: make(chan struct{})}
 	switch cfg.Container {
 	case live.ContainerTS:
-		r.ext, r.w.format = "ts", &tsFormat{}
+		r.ext, r.w.format = extTS, &tsFormat{}
 	case live.ContainerMP4:
-		r.ext, r.w.format = "mp4", &mp4Format{}
+		r.ext, r.w.format = extMP4, &mp4Format{}
 	default:
 		return nil, fmt.Errorf("packager: container %q", cfg.Container)
 	}
@@ -78,6 +78,12 @@ func New(cfg Config, name string) (*Rendition, error) {
 	r.snap.Store(&snapshot{wake: make(chan struct{})})
 	return r, nil
 }
+
+// Extensions of media names, by container.
+const (
+	extTS  = "ts"
+	extMP4 = "mp4"
+)
 
 // nameSet is what a name is made of: it stands unescaped in URLs and in quotes.
 const nameSet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"

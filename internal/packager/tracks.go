@@ -34,8 +34,8 @@ func sameTrack(a, b *media.Track) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && a.Kind == b.Kind && a.Timescale == b.Timescale &&
-		bytes.Equal(a.Config, b.Config) &&
+	return a != nil && b != nil && a.Kind == b.Kind && a.Codec == b.Codec && a.Timescale == b.Timescale &&
+		bytes.Equal(a.Config, b.Config) && slices.EqualFunc(a.VPS, b.VPS, bytes.Equal) &&
 		slices.EqualFunc(a.SPS, b.SPS, bytes.Equal) && slices.EqualFunc(a.PPS, b.PPS, bytes.Equal)
 }
 
@@ -46,13 +46,16 @@ const (
 	maxOffset = 60      // of PTS from DTS
 )
 
-// check refuses what the containers cannot say. Ingest has checked the rest.
-func check(u *media.Unit) error {
+// check refuses what the containers, or the one of extension ext, cannot say. Ingest
+// has checked the rest.
+func check(u *media.Unit, ext string) error {
 	t := u.Track
 	switch {
 	case t == nil || t.Timescale <= 0 || t.Timescale > 1<<20:
 		return errors.New("packager: unit without a usable track")
-	case t.Kind == media.Video && (t.Codec != media.H264 || t.Timescale != media.VideoTimescale):
+	case t.Kind == media.Video && t.Codec == media.H265 && ext != extMP4:
+		return errors.New("packager: H.265 is for fragmented MP4 only")
+	case t.Kind == media.Video && (t.Codec != media.H264 && t.Codec != media.H265 || t.Timescale != media.VideoTimescale):
 		return fmt.Errorf("packager: video in %s with %d ticks per second", t.Codec, t.Timescale)
 	case t.Kind == media.Audio && t.Codec != media.AAC:
 		return fmt.Errorf("packager: audio in %s", t.Codec)

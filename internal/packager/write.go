@@ -105,7 +105,7 @@ func (r *Rendition) Write(u media.Unit) error {
 	if w.closed {
 		return ErrClosed
 	}
-	if err := check(&u); err != nil {
+	if err := check(&u, r.ext); err != nil {
 		return err
 	}
 	if u.Track.Kind == media.Audio {
