@@ -80,6 +80,7 @@ func floorDiv(a, b int64) int64 {
 // A videoClock counts frames, while they come at a steady rate.
 type videoClock struct {
 	timeline
+	lead  *videoClock // of the primary track, for others: frames shown together get one time
 	track *Track
 	last  int64 // DTS of the last frame; ticks
 
@@ -99,7 +100,7 @@ func (v *videoClock) next(t *Track, ms, offset int64) (dts, pts int64) {
 	if t != v.track {
 		v.track = t
 		if r := nominal(t.FrameRate); r != (frameRate{}) && r != v.rate {
-			v.rate, v.anchor, v.index, v.misses = r, in, -1, 0
+			v.rate, v.anchor, v.index, v.misses = r, v.lead.near(in), -1, 0
 		}
 	}
 	dts = max(in, v.last+msTicks)
@@ -126,6 +127,18 @@ func (v *videoClock) next(t *Track, ms, offset int64) (dts, pts int64) {
 		}
 	}
 	return dts, dts + off
+}
+
+// near returns the time on v's grid that input at t ticks may stand for, which milliseconds
+// have rounded, or t itself.
+func (v *videoClock) near(t int64) int64 {
+	if v == nil || v.rate == (frameRate{}) {
+		return t
+	}
+	if g := v.anchor + v.rate.ticks(v.rate.index(t-v.anchor)); max(t-g, g-t) <= msTicks {
+		return g
+	}
+	return t
 }
 
 // miss begins the grid anew at dts, and gives it up when that keeps happening: then

@@ -10,15 +10,20 @@ import "cmp"
 // both tracks so that they stay together. Output begins at one second, so that a track
 // that starts a little before the first unit seen stays above 0.
 //
-// The zero Retimer is ready. It serves one session with one video and one audio track
-// and is not safe for concurrent use.
+// The zero Retimer is ready. It serves one session with MaxVideoTracks video tracks and
+// one audio track and is not safe for concurrent use.
 type Retimer struct {
 	started bool
 	shift   int64 // the newest shift from input to output; ms
-	latest  int64 // output time that either track reached; ms
+	latest  int64 // output time that any track reached; ms
 	video   videoClock
+	more    [MaxVideoTracks - 1]*videoClock // of the tracks above 0; nil before they begin
 	audio   audioClock
 }
+
+// MaxVideoTracks is how many video tracks an encoder may send. Those that are known
+// send ten.
+const MaxVideoTracks = 16
 
 // Times in ms.
 const (
@@ -30,9 +35,22 @@ const (
 )
 
 // Video returns the timestamps, in ticks of VideoTimescale, of a frame of t with the
-// given DTS and PTS - DTS in ms. Frames come in decode order.
+// given DTS and PTS - DTS in ms. Frames of one track come in decode order. Tracks are
+// told apart by their ID, which is below MaxVideoTracks.
 func (r *Retimer) Video(t *Track, dts, offset int64) (outDTS, outPTS int64) {
-	return r.video.next(t, r.place(&r.video.timeline, dts), min(max(offset, 0), maxOffset))
+	v := r.clock(t.ID)
+	return v.next(t, r.place(&v.timeline, dts), min(max(offset, 0), maxOffset))
+}
+
+func (r *Retimer) clock(id int) *videoClock {
+	if id <= 0 || id >= MaxVideoTracks {
+		return &r.video
+	}
+	v := &r.more[id-1]
+	if *v == nil {
+		*v = &videoClock{lead: &r.video}
+	}
+	return *v
 }
 
 // Audio returns the timestamp, in ticks of t.Timescale, of a frame of t at ts ms.

@@ -21,11 +21,10 @@ type feed struct {
 	retime  media.Retimer
 	said    ingest.Announcement
 
-	video      *media.Track // nil before the sequence header
-	avcC       []byte       // that video was made of
-	lengthSize int          // bytes before each NAL unit
-	audio      *media.Track
-	asc        []byte // AudioSpecificConfig that audio was made of
+	video [media.MaxVideoTracks]*videoTrack // by number; nil before the sequence header
+	audio *media.Track                      // nil before the sequence header
+	asc   []byte                            // AudioSpecificConfig that audio was made of
+	tags  []wire.Tag                        // scratch
 
 	messages, bytes, dropped int64 // since the start
 	counted                  struct{ messages, bytes int64 }
@@ -81,94 +80,6 @@ func (f *feed) count() {
 func (f *feed) drop(reason string) error {
 	f.dropped++
 	f.metrics.dropped.WithLabelValues(reason).Inc()
-	return nil
-}
-
-func (f *feed) takeVideo(m wire.Message, now time.Time) error {
-	tag, err := wire.ParseVideo(m.Payload)
-	if err != nil {
-		return err
-	}
-	if err := supported(tag, wire.AVC, "video"); err != nil {
-		return err
-	}
-	switch {
-	case tag.Packet == wire.PacketConfig:
-		return f.videoConfig(tag.Data)
-	case tag.Packet != wire.PacketFrames:
-		return nil
-	case f.video == nil:
-		return f.drop(dropNoConfig)
-	case len(tag.Data) == 0:
-		return f.drop(dropEmpty)
-	}
-	p, err := media.ParseH264(tag.Data, f.lengthSize)
-	if err != nil {
-		return f.drop(dropMalformed)
-	}
-	if !p.Slices {
-		return f.drop(dropNoPicture)
-	}
-	u := media.Unit{Track: f.video, Key: p.IDR, Data: p.Data, Received: now}
-	u.DTS, u.PTS = f.retime.Video(f.video, m.Timestamp, int64(tag.Offset))
-	return f.session.Write(u)
-}
-
-func (f *feed) takeAudio(m wire.Message, now time.Time) error {
-	tag, err := wire.ParseAudio(m.Payload)
-	if err != nil {
-		return err
-	}
-	if err := supported(tag, wire.AAC, "audio"); err != nil {
-		return err
-	}
-	switch {
-	case tag.Packet == wire.PacketConfig:
-		return f.audioConfig(tag.Data)
-	case tag.Packet != wire.PacketFrames:
-		return nil
-	case f.audio == nil:
-		return f.drop(dropNoConfig)
-	case len(tag.Data) == 0:
-		return f.drop(dropEmpty)
-	}
-	u := media.Unit{Track: f.audio, Key: true, Data: tag.Data, Received: now}
-	u.DTS = f.retime.Audio(f.audio, m.Timestamp)
-	u.PTS = u.DTS
-	return f.session.Write(u)
-}
-
-// supported refuses media of another codec than want, and more than one track.
-func supported(tag wire.Tag, want wire.FourCC, kind string) error {
-	switch tag.Packet {
-	case wire.PacketMultiple:
-		return live.Errorf(live.Unsupported, "Multitrack %s is not supported.", kind)
-	case wire.PacketConfig, wire.PacketFrames:
-		if tag.Codec != want {
-			return live.Errorf(live.Unsupported, "The %s codec (%s) is not supported; send H.264 and AAC.", kind, tag.Codec)
-		}
-	}
-	return nil
-}
-
-// videoConfig takes a sequence header. Encoders repeat it; only other bytes are
-// another track.
-func (f *feed) videoConfig(avcC []byte) error {
-	if f.video != nil && bytes.Equal(avcC, f.avcC) {
-		return nil
-	}
-	c, err := media.ParseAVCConfig(avcC)
-	var t *media.Track
-	if err == nil {
-		t, err = media.NewH264Track(c.SPS, c.PPS)
-	}
-	if err != nil {
-		return &live.Error{Kind: live.Unsupported, Detail: "The H.264 sequence header is not usable.", Err: err}
-	}
-	if t.FrameRate == 0 {
-		t.FrameRate = f.said.FrameRate
-	}
-	f.video, f.avcC, f.lengthSize = t, avcC, c.LengthSize
 	return nil
 }
 

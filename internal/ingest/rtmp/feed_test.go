@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,8 +10,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-live/sluice/internal/ingest"
+	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
 	wire "github.com/sluice-live/sluice/internal/rtmp"
+)
+
+// What x265 wrote for 640x360, and the least that counts as its pictures.
+const (
+	hvcC     = "\x01\x01\x60\x00\x00\x00\x90\x00\x00\x00\x00\x00\x3f\xf0\x00\xfc\xfd\xf8\xf8\x00\x00\x0f\x03\xa0\x00\x01\x00\x18\x40\x01\x0c\x01\xff\xff\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x3f\x95\x98\x09\xa1\x00\x01\x00\x2a\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x3f\xa0\x05\x02\x01\x69\x65\x95\x9a\x49\x32\xbc\x05\xa0\x20\x00\x00\x03\x00\x20\x00\x00\x03\x03\xc1\xa2\x00\x01\x00\x07\x44\x01\xc1\x72\xb4\x62\x40"
+	idr265   = "\x00\x00\x00\x03\x26\x01x"
+	slice265 = "\x00\x00\x00\x03\x02\x01x"
 )
 
 func testFeed() (*feed, *session) {
@@ -67,6 +76,34 @@ func TestFeedMakesUnits(t *testing.T) {
 			[]wire.Message{video(0, exVideo("\x90avc1"+avcC)), video(0, exVideo("\x91avc1\x00\x00\x00"+idr)), video(33, exVideo("\xa3avc1"+slice)), audio(0, exVideo("\x90mp4a"+asc)), audio(0, exVideo("\x91mp4araw"))},
 			[]string{idr, slice, "raw"},
 			0,
+		},
+		"tracks of a multitrack stream": {
+			[]wire.Message{
+				video(0, videoConfig(avcC)), video(0, exVideo("\x96\x00avc1\x01"+avcMain)),
+				video(0, videoFrame(true, 0, idr)), video(0, exVideo("\x96\x03avc1\x01"+idr)),
+				video(33, videoFrame(false, 0, slice)), video(33, exVideo("\xa6\x01avc1\x01\x00\x00\x00"+slice)),
+				video(66, exVideo("\xa6\x03avc1\x02"+slice)), video(66, exVideo("\x96\x02avc1\x01")),
+			},
+			[]string{idr, idr, slice, slice},
+			1, // of a track without a sequence header
+		},
+		"many tracks in a message": {
+			[]wire.Message{
+				video(0, videoConfig(avcC)), video(0, exVideo("\x96\x00avc1\x01"+avcMain)),
+				video(0, exVideo("\x96\x13avc1\x00\x00\x00"+string(rune(len(idr)))+idr+"\x01\x00\x00"+string(rune(len(idr)))+idr)),
+			},
+			[]string{idr, idr},
+			0,
+		},
+		"H.265": {
+			[]wire.Message{video(0, exVideo("\x90hvc1"+hvcC)), video(0, exVideo("\x91hvc1\x00\x00\x00"+idr265)), video(33, exVideo("\xa3hvc1"+slice265)), video(66, exVideo("\xa3avc1"+slice))},
+			[]string{idr265, slice265},
+			1, // of another codec than its sequence header
+		},
+		"audio beside the first track is dropped": {
+			[]wire.Message{audio(0, exVideo("\x95\x00mp4a\x00"+asc)), audio(0, exVideo("\x95\x00mp4a\x01"+asc)), audio(0, exVideo("\x95\x01mp4a\x01two")), audio(0, exVideo("\x95\x01mp4a\x00one"))},
+			[]string{"one"},
+			2,
 		},
 		"HDR metadata of another codec is ignored": {[]wire.Message{video(0, exVideo("\x94hvc1\x02"))}, nil, 0},
 	} {
@@ -156,6 +193,50 @@ func TestFeedTakesText(t *testing.T) {
 	}
 }
 
+func TestFeedNumbersTracks(t *testing.T) {
+	f, s := testFeed()
+	for _, m := range []wire.Message{
+		video(0, videoConfig(avcC)), video(0, []byte("\x96\x00hvc1\x03"+hvcC)),
+		video(0, videoFrame(true, 0, idr)), video(0, []byte("\x96\x03hvc1\x03"+idr265)),
+	} {
+		if err := f.take(m, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := s.units[0].Track, s.units[1].Track; a.ID != 0 || a.Codec != media.H264 || b.ID != 3 || b.Codec != media.H265 || b.Width != 640 {
+		t.Errorf("tracks %+v and %+v", a, b)
+	}
+	if !s.units[1].Key {
+		t.Error("an IDR of H.265 is no key frame")
+	}
+}
+
+func TestFeedRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		in   wire.Message
+		says string
+	}{
+		"AV1":                     {video(0, []byte("\x90av01CONF")), "(av01)"},
+		"VP9":                     {video(0, []byte("\x91vp09DATA")), "(vp09)"},
+		"AV1 on another track":    {video(0, []byte("\x96\x00av01\x01CONF")), "(av01)"},
+		"track 16":                {video(0, []byte("\x96\x00avc1\x10"+avcC)), "16 video tracks"},
+		"an hvcC that is none":    {video(0, []byte("\x90hvc1CONF")), "(hvc1)"},
+		"an avcC that is none":    {video(0, videoConfig("CONF")), "(avc1)"},
+		"a huge sequence header":  {video(0, videoConfig(string(make([]byte, maxVideoHeader+1)))), "65536 bytes"},
+		"Opus":                    {audio(0, []byte("\x90OpusCONF")), "(Opus)"},
+		"AAC that is not":         {audio(0, audioConfig("")), "AAC"},
+		"H.265 in plain FLV's id": {video(0, []byte("\x1c\x00\x00\x00\x00CONF")), "FLV video codec 12"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := testFeed()
+			err := f.take(tt.in, time.Now())
+			if e, ok := errors.AsType[*live.Error](err); !ok || e.Kind != live.Unsupported || !strings.Contains(e.Detail, tt.says) {
+				t.Errorf("refused with %v, want it to say %q", err, tt.says)
+			}
+		})
+	}
+}
+
 // A frame rate that the VUI leaves out is the one that was announced.
 func TestFeedTakesTheAnnouncedFrameRate(t *testing.T) {
 	const noVUI = "\x01\x42\xc0\x1e\xff\xe1\x00\x09\x67\x42\xc0\x1e\xda\x02\x80\xbe\x40\x01\x00\x04\x68\xce\x3c\x80"
@@ -211,6 +292,7 @@ func FuzzFeed(f *testing.F) {
 		f.Add(b)
 	}
 	add(videoConfig(avcC), audioConfig(asc), videoFrame(true, 33, idr), audioFrame("raw"), videoFrame(false, 0, slice))
+	add(videoConfig(avcC), []byte("\x96\x00hvc1\x01"+hvcC), videoFrame(true, 33, idr), []byte("\x96\x03hvc1\x01"+idr265), []byte("\x95\x00mp4a\x01"+asc))
 	add([]byte("\x90avc1"+avcMain), []byte("\x90mp4a"+asc), []byte("\x93avc1"+idr))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fd, s := testFeed()
@@ -226,7 +308,11 @@ func FuzzFeed(f *testing.F) {
 			}
 			b = b[2+n:]
 		}
-		last := map[media.Kind]int64{}
+		type key struct {
+			kind media.Kind
+			id   int
+		}
+		last := map[key]int64{}
 		for _, u := range s.units {
 			if u.Track == nil || len(u.Data) == 0 || u.PTS < u.DTS || u.DTS < 0 {
 				t.Fatalf("unit %+v", u)
@@ -235,10 +321,11 @@ func FuzzFeed(f *testing.F) {
 			if u.Track.Kind == media.Audio {
 				at = int64(media.Time(u.DTS, u.Track.Timescale))
 			}
-			if prev, ok := last[u.Track.Kind]; ok && at <= prev {
-				t.Fatalf("%v at %d after %d", u.Track.Kind, at, prev)
+			k := key{u.Track.Kind, u.Track.ID}
+			if prev, ok := last[k]; ok && at <= prev {
+				t.Fatalf("%v at %d after %d", k, at, prev)
 			}
-			last[u.Track.Kind] = at
+			last[k] = at
 		}
 	})
 }
