@@ -1,6 +1,7 @@
 // Package bus carries messages between nodes, and between the parts of one node, over
 // NATS: to everyone who listens now (Publish, Subscribe), to one who answers
-// (Request), and through a durable queue (Enqueue, Consume). With no cluster named it
+// (Request), through a durable queue (Enqueue, Consume), and by a durable log that any
+// number of groups follow (Append, Follow). With no cluster named it
 // runs the NATS server in this process, without a port, so a single node runs the code
 // a cluster runs. It knows nothing of what the messages say.
 //
@@ -9,7 +10,8 @@
 // elsewhere. Messages of one publisher on one subject arrive in the order they were
 // published. A queue is at least once: what Enqueue accepted is handled until a
 // handler returns nil, through restarts of everyone, possibly twice and, after a
-// failure, out of order.
+// failure, out of order. A log is at least once, too, and in order, for each group; it
+// forgets what is old.
 //
 // All subjects lie under "sluice.", so that a NATS cluster can have other users.
 package bus
@@ -74,14 +76,14 @@ type Bus struct {
 	closed  bool                       // guarded by mu
 	subs    map[*subscription]struct{} // those not stopped; guarded by mu
 	dropped int64                      // by subscriptions that are stopped; guarded by mu
-	queues  map[string]bool            // whose stream is known to be there; guarded by mu
+	streams map[string]bool            // those known to be there, of queues and logs; guarded by mu
 	back    chan struct{}              // closed at the next reconnection; guarded by mu
 }
 
 // Open connects to the cluster, or starts the server in this process. A cluster that
 // cannot be reached now is an error; one that goes away later is waited for, for ever.
 func Open(ctx context.Context, c Config) (*Bus, error) {
-	b := &Bus{log: c.Log, subs: map[*subscription]struct{}{}, queues: map[string]bool{}, back: make(chan struct{})}
+	b := &Bus{log: c.Log, subs: map[*subscription]struct{}{}, streams: map[string]bool{}, back: make(chan struct{})}
 	opts := []nats.Option{
 		nats.Name("sluice " + c.Name),
 		nats.MaxReconnects(-1),

@@ -53,26 +53,14 @@ func (b *Bus) Enqueue(ctx context.Context, queue, id string, data []byte) error 
 	switch {
 	case !name(queue):
 		return fmt.Errorf("bus: %.64q is not a queue", queue)
-	case id == "" || len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case !usableID(id):
 		return fmt.Errorf("bus: %.64q is not an id", id)
 	case len(data) > MaxData:
 		return fmt.Errorf("bus: enqueue: message of %d bytes, at most %d", len(data), MaxData)
 	case !b.nc.IsConnected():
 		return b.down()
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	var err error
-	for range 2 { // the second time when the stream we knew of has been removed
-		if err = b.ensure(ctx, queue); err != nil {
-			break
-		}
-		m := &nats.Msg{Subject: queuePrefix + queue, Data: data}
-		if _, err = b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0)); !errors.Is(err, jetstream.ErrNoStreamResponse) {
-			break
-		}
-		b.forget(queue)
-	}
+	err := b.keep(ctx, queueStream(queue), id, &nats.Msg{Subject: queuePrefix + queue, Data: data})
 	switch {
 	case err == nil:
 		return nil
@@ -80,6 +68,36 @@ func (b *Bus) Enqueue(ctx context.Context, queue, id string, data []byte) error 
 		err = ErrFull
 	}
 	return fmt.Errorf("bus: enqueue in %s: %w", queue, known(err))
+}
+
+// keep adds m to the stream that takes its subject, and makes that stream if need be.
+func (b *Bus) keep(ctx context.Context, stream jetstream.StreamConfig, id string, m *nats.Msg) (err error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	for range 2 { // the second time when the stream we knew of has been removed
+		if err = b.ensure(ctx, stream); err != nil {
+			break
+		}
+		if _, err = b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0)); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			break
+		}
+		b.forget(stream.Name)
+	}
+	return err
+}
+
+// queueStream is the stream of a queue.
+func queueStream(queue string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:       streamName + queue,
+		Subjects:   []string{queuePrefix + queue},
+		Retention:  jetstream.WorkQueuePolicy, // handled is gone
+		Discard:    jetstream.DiscardNew,      // full is an error, not a loss
+		MaxBytes:   maxQueue,
+		Storage:    jetstream.FileStorage,
+		Duplicates: dedupe,
+		Replicas:   1,
+	}
 }
 
 // Consume calls f for the messages of the queue, one at a time, until ctx is done; it
@@ -95,19 +113,24 @@ func (b *Bus) Consume(ctx context.Context, queue, group string, f func(context.C
 	if !name(queue) || !name(group) {
 		return fmt.Errorf("bus: consume: %.64q or %.64q is not a name", queue, group)
 	}
+	return b.attend(ctx, queueStream(queue), jetstream.ConsumerConfig{Durable: group, MaxAckPending: maxUnacked}, f)
+}
+
+// attend consumes from a stream until ctx is done, through everything that passes.
+func (b *Bus) attend(ctx context.Context, stream jetstream.StreamConfig, c jetstream.ConsumerConfig, f func(context.Context, Msg) error) error {
 	for {
-		err := b.consume(ctx, queue, group, f)
+		err := b.consume(ctx, stream, c, f)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case code(err) == codeGroup, code(err) == codeOverlap:
-			return fmt.Errorf("bus: consume %s: %w", queue, ErrGroup)
+			return fmt.Errorf("bus: consume %s: %w", stream.Name, ErrGroup)
 		case b.nc.IsClosed():
 			return ErrClosed
 		}
-		b.forget(queue)
+		b.forget(stream.Name)
 		if b.nc.IsConnected() { // else disconnected has told
-			b.log.LogAttrs(ctx, slog.LevelWarn, "queue out of reach", slog.String("queue", queue), slog.Any("err", err))
+			b.log.LogAttrs(ctx, slog.LevelWarn, "queue out of reach", slog.String("queue", stream.Name), slog.Any("err", err))
 		}
 		for waited := false; !waited; waited = b.nc.IsConnected() || b.nc.IsClosed() {
 			select {
@@ -119,20 +142,15 @@ func (b *Bus) Consume(ctx context.Context, queue, group string, f func(context.C
 	}
 }
 
-// consume attaches to the queue and handles messages until something fails.
-func (b *Bus) consume(ctx context.Context, queue, group string, f func(context.Context, Msg) error) error {
+// consume attaches to the stream and handles messages until something fails.
+func (b *Bus) consume(ctx context.Context, stream jetstream.StreamConfig, as jetstream.ConsumerConfig, f func(context.Context, Msg) error) error {
 	setup, cancel := withDeadline(ctx)
 	defer cancel()
-	if err := b.ensure(setup, queue); err != nil {
+	if err := b.ensure(setup, stream); err != nil {
 		return err
 	}
-	c, err := b.js.CreateOrUpdateConsumer(setup, streamName+queue, jetstream.ConsumerConfig{
-		Durable:       group,
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
-		MaxDeliver:    -1,
-		MaxAckPending: maxUnacked,
-	})
+	as.AckPolicy, as.AckWait, as.MaxDeliver = jetstream.AckExplicitPolicy, ackWait, -1
+	c, err := b.js.CreateOrUpdateConsumer(setup, stream.Name, as)
 	if err != nil {
 		return err
 	}
@@ -175,7 +193,7 @@ func (b *Bus) handle(ctx context.Context, m jetstream.Msg, f func(context.Contex
 			}
 		}
 	}()
-	err := f(ctx, Msg{Data: m.Data(), Respond: ignore, ID: m.Headers().Get(jetstream.MsgIDHeader), Attempt: attempt})
+	err := f(ctx, Msg{Subject: logSubject(m.Subject()), Data: m.Data(), Respond: ignore, ID: m.Headers().Get(jetstream.MsgIDHeader), Attempt: attempt})
 	close(over)
 	<-working
 
@@ -241,23 +259,13 @@ func backoff(attempt int) time.Duration {
 	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d))
 }
 
-// ensure makes the queue's stream unless it is there.
-func (b *Bus) ensure(ctx context.Context, queue string) error {
+// ensure makes the stream unless it is there.
+func (b *Bus) ensure(ctx context.Context, cfg jetstream.StreamConfig) error {
 	b.mu.Lock()
-	have := b.queues[queue]
+	have := b.streams[cfg.Name]
 	b.mu.Unlock()
 	if have {
 		return nil
-	}
-	cfg := jetstream.StreamConfig{
-		Name:       streamName + queue,
-		Subjects:   []string{queuePrefix + queue},
-		Retention:  jetstream.WorkQueuePolicy, // handled is gone
-		Discard:    jetstream.DiscardNew,      // full is an error, not a loss
-		MaxBytes:   maxQueue,
-		Storage:    jetstream.FileStorage,
-		Duplicates: dedupe,
-		Replicas:   1,
 	}
 	_, err := b.js.Stream(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -266,7 +274,7 @@ func (b *Bus) ensure(ctx context.Context, queue string) error {
 		}
 		_, err = b.js.CreateStream(ctx, cfg)
 		if c := code(err); c == codePeers || c == codeReplica {
-			b.log.LogAttrs(ctx, slog.LevelWarn, "queue has one copy only", slog.String("queue", queue), slog.Any("err", err))
+			b.log.LogAttrs(ctx, slog.LevelWarn, "queue has one copy only", slog.String("queue", cfg.Name), slog.Any("err", err))
 			cfg.Replicas = 1
 			_, err = b.js.CreateStream(ctx, cfg)
 		}
@@ -275,16 +283,16 @@ func (b *Bus) ensure(ctx context.Context, queue string) error {
 		return fmt.Errorf("stream: %w", err)
 	}
 	b.mu.Lock()
-	b.queues[queue] = true
+	b.streams[cfg.Name] = true
 	b.mu.Unlock()
 	return nil
 }
 
 // forget makes the next ensure look again.
-func (b *Bus) forget(queue string) {
+func (b *Bus) forget(stream string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.queues, queue)
+	delete(b.streams, stream)
 }
 
 // code is JetStream's number for err, 0 when err is something else.
@@ -300,6 +308,11 @@ func code(err error) jetstream.ErrorCode {
 func full(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == codeStore && api.Description == server.ErrMaxBytes.Error()
+}
+
+// usableID reports whether s can be the id of a message.
+func usableID(s string) bool {
+	return s != "" && len(s) <= maxID && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // name reports whether s can name a queue or a group.

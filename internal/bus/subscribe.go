@@ -16,8 +16,8 @@ type Msg struct {
 	// Respond answers a Request; for a message that is none it does nothing.
 	Respond func([]byte) error
 
-	ID      string // from a queue: the id it was enqueued with
-	Attempt int    // from a queue: 1 for the first delivery
+	ID      string // from a queue or a log: the id it was added with
+	Attempt int    // from a queue or a log: 1 for the first delivery
 }
 
 // Subscribe calls f for each message on subject, one at a time and in order. In

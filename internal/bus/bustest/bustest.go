@@ -50,6 +50,10 @@ func Run(t *testing.T, start func(t *testing.T) Server) {
 		"a consumer that stops gives back":            giveBack,
 		"consumers of a group share":                  share,
 		"a second group is refused":                   secondGroup,
+		"each group follows a log from its start":     followers,
+		"a log goes on after a failure, in order":     logOrder,
+		"a log survives a restart":                    logReopen,
+		"what is no log is refused":                   badLog,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, start(t)) })
 	}
