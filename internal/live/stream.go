@@ -73,6 +73,7 @@ type IngestAudio struct {
 
 // An Event is one line of a session's history (low-latency.md 9.5).
 type Event struct {
+	ID   string // unique in its session; "" in records of before there were ids
 	Name string // "Stream Start"
 	Type string // EventBridge detail-type, "IVS Stream State Change"
 	Code string // "" unless the event has one

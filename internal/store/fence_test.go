@@ -55,12 +55,13 @@ func testFences(t *testing.T, url string) {
 		}
 	})
 
+	note := func(live.Session) ([]Note, error) { return []Note{{Event: live.Event{Name: "over"}}}, nil }
 	t.Run("a session is spared whose lease is renewed as it is being closed", func(t *testing.T) {
 		l, x := start(t, "c2")
 		if _, err := s.Renew(t.Context(), l, t0.Add(ttl), ttl); err != nil {
 			t.Fatal(err)
 		}
-		if ended, err := s.closeAbandoned(t.Context(), x, t0.Add(ttl)); ended || err != nil {
+		if ended, err := s.closeAbandoned(t.Context(), x, t0.Add(ttl), note); ended || err != nil {
 			t.Errorf("closeAbandoned = %t, %v; want false", ended, err)
 		}
 		if err := s.EndSession(t.Context(), x.ID, x.Generation, t0); err != nil {
@@ -73,7 +74,7 @@ func testFences(t *testing.T, url string) {
 		if err := errors.Join(s.EndSession(t.Context(), x.ID, x.Generation, t0), s.Release(t.Context(), l)); err != nil {
 			t.Fatal(err)
 		}
-		if ended, err := s.closeAbandoned(t.Context(), x, t0.Add(ttl)); ended || err != nil {
+		if ended, err := s.closeAbandoned(t.Context(), x, t0.Add(ttl), note); ended || err != nil {
 			t.Errorf("closeAbandoned = %t, %v; want false", ended, err)
 		}
 		events, err := s.Events(t.Context(), x.ID)

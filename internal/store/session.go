@@ -41,9 +41,10 @@ type recordingSnapshot struct {
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
-// CreateSession adds the session that x describes, under the lease it names. It returns
-// ErrExists when the id is taken and ErrFenced when the lease has moved on.
-func (s *Store) CreateSession(ctx context.Context, x live.Session) error {
+// CreateSession adds the session that x describes, under the lease it names, with notes
+// (see AppendEvents). It returns ErrExists when the id is taken and ErrFenced when the
+// lease has moved on.
+func (s *Store) CreateSession(ctx context.Context, x live.Session, notes ...Note) error {
 	snap, in, err := sessionBodies(x)
 	if err != nil {
 		return fmt.Errorf("store: create session %s: %w", x.ID, err)
@@ -54,10 +55,13 @@ func (s *Store) CreateSession(ctx context.Context, x live.Session) error {
 		}
 		n, err := t.exec(ctx, insertSession, x.ID, x.Channel.String(), x.Channel.Account, x.Channel.Region, x.Node, x.Generation,
 			millis(x.Created), millis(x.Started), millis(x.Ended), snap, in)
-		if err == nil && n == 0 {
-			err = ErrExists
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return ErrExists
 		}
-		return err
+		return t.note(ctx, x.ID, notes)
 	})
 	if err != nil {
 		return fmt.Errorf("store: create session %s: %w", x.ID, err)
@@ -65,27 +69,32 @@ func (s *Store) CreateSession(ctx context.Context, x live.Session) error {
 	return nil
 }
 
-// UpdateSession writes the Started, Snapshot, Recording and Ingest of x; nothing else of a session
-// changes but its end.
-func (s *Store) UpdateSession(ctx context.Context, x live.Session) error {
+// UpdateSession writes the Started, Snapshot, Recording and Ingest of x, with notes (see
+// AppendEvents); nothing else of a session changes but its end.
+func (s *Store) UpdateSession(ctx context.Context, x live.Session, notes ...Note) error {
 	snap, in, err := sessionBodies(x)
 	if err != nil {
 		return fmt.Errorf("store: update session %s: %w", x.ID, err)
 	}
 	return s.inSession(ctx, "update", x.ID, x.Generation, func(t *Tx, _ live.Session) error {
-		_, err := t.exec(ctx, updateSession, x.ID, millis(x.Started), snap, in)
-		return err
+		if _, err := t.exec(ctx, updateSession, x.ID, millis(x.Started), snap, in); err != nil {
+			return err
+		}
+		return t.note(ctx, x.ID, notes)
 	})
 }
 
-// EndSession notes that the session ended. A session that has ended keeps its end.
-func (s *Store) EndSession(ctx context.Context, id string, generation int64, ended time.Time) error {
+// EndSession writes that the session ended, with notes (see AppendEvents). A session that
+// has ended keeps its end.
+func (s *Store) EndSession(ctx context.Context, id string, generation int64, ended time.Time, notes ...Note) error {
 	if ended.IsZero() {
 		return fmt.Errorf("store: end session %s: no time given", id)
 	}
 	return s.inSession(ctx, "end", id, generation, func(t *Tx, _ live.Session) error {
-		_, err := t.exec(ctx, endSession, id, millis(ended))
-		return err
+		if _, err := t.exec(ctx, endSession, id, millis(ended)); err != nil {
+			return err
+		}
+		return t.note(ctx, id, notes)
 	})
 }
 

@@ -24,7 +24,7 @@ import (
 func TestSQLiteFileIsForItsOwnerOnly(t *testing.T) {
 	dir := t.TempDir()
 	s := storetest.Open(t, filepath.Join(dir, "sluice.db"))
-	err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), "s", nil) })
+	err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), store.Message{Subject: "s"}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestCrashWriter(t *testing.T) {
 					if err := tx.Insert(t.Context(), row); err != nil {
 						return err
 					}
-					return tx.Emit(t.Context(), "created", []byte(arn.ID))
+					return tx.Emit(t.Context(), store.Message{Subject: "created", Body: []byte(arn.ID)})
 				})
 				if err != nil {
 					return err
@@ -222,7 +222,7 @@ func TestSQLiteWaitsForALock(t *testing.T) {
 	if _, err := lock.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
-	emit := func(tx *store.Tx) error { return tx.Emit(t.Context(), "s", nil) }
+	emit := func(tx *store.Tx) error { return tx.Emit(t.Context(), store.Message{Subject: "s"}) }
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -47,12 +47,12 @@ var historyTests = map[string]func(*testing.T, *store.Store, string){
 			{"st-1", live.Event{Name: "Stream Start", Type: "IVS Stream State Change", Time: t0}},
 			{"st-2", live.Event{Name: "Ingest Bitrate", Type: "IVS Limit Breach", Time: t0}},
 		} {
-			if err := s.AppendEvent(t.Context(), e.session, 1, e.event); err != nil {
+			if err := appendEvent(t, s, e.session, 1, e.event); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for range 500 {
-			if err := s.AppendEvent(t.Context(), "st-2", 1, live.Event{Name: "Starvation Start", Time: t0}); err != nil {
+			if err := appendEvent(t, s, "st-2", 1, live.Event{Name: "Starvation Start", Time: t0}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -65,7 +65,7 @@ var historyTests = map[string]func(*testing.T, *store.Store, string){
 		acquire(t, s, "c1", t0)
 		for n, id := range []string{"st-old", "st-new", "st-running"} {
 			create(t, s, session("c1", id, 1, n))
-			if err := s.AppendEvent(t.Context(), id, 1, live.Event{Name: "e", Time: t0}); err != nil {
+			if err := appendEvent(t, s, id, 1, live.Event{Name: "e", Time: t0}); err != nil {
 				t.Fatal(err)
 			}
 		}

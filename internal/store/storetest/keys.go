@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -97,7 +98,7 @@ var outboxTests = map[string]func(*testing.T, *store.Store, string){
 			if err := tx.Insert(t.Context(), channelRow(id)); err != nil {
 				return err
 			}
-			return tx.Emit(t.Context(), "event.channel", []byte(id))
+			return tx.Emit(t.Context(), store.Message{Subject: "event.channel", Body: []byte(id)})
 		}
 		undone := fmt.Errorf("undone")
 		wantErr(t, "Tx that fails", s.Tx(t.Context(), func(tx *store.Tx) error {
@@ -121,7 +122,7 @@ var outboxTests = map[string]func(*testing.T, *store.Store, string){
 		for _, part := range [][][]byte{bodies[:4], bodies[4:]} {
 			err := s.Tx(t.Context(), func(tx *store.Tx) error {
 				for _, b := range part {
-					if err := tx.Emit(t.Context(), "s", b); err != nil {
+					if err := tx.Emit(t.Context(), store.Message{UID: "u", Subject: "s", Body: b}); err != nil {
 						return err
 					}
 				}
@@ -151,9 +152,31 @@ var outboxTests = map[string]func(*testing.T, *store.Store, string){
 		}
 		wantErr(t, "Delivered of nothing", s.Delivered(t.Context(), nil), nil)
 		wantErr(t, "Delivered", s.Delivered(t.Context(), ids[:1]), nil)
-		wantErr(t, "Tx", s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), "s", nil) }), nil)
+		wantErr(t, "Tx", s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), store.Message{Subject: "s"}) }), nil)
 		if got := must(s.Pending(t.Context(), 10))(t); len(got) != 1 || slices.Contains(ids, got[0].ID) {
 			t.Errorf("next message = %v, want an id not among %v", got, ids)
+		}
+	},
+
+	"what waits too long, or behind too many, goes": func(t *testing.T, s *store.Store, _ string) {
+		wantErr(t, "Tx", s.Tx(t.Context(), func(tx *store.Tx) error {
+			for n := range 10 {
+				m := store.Message{Subject: "s", Created: t0.Add(time.Duration(n) * time.Second)}
+				if err := tx.Emit(t.Context(), m); err != nil {
+					return err
+				}
+			}
+			return nil
+		}), nil)
+		for _, tt := range []struct {
+			before     time.Duration
+			most       int64
+			gone, left int
+		}{{0, 10, 0, 10}, {2 * time.Second, 10, 2, 8}, {0, 3, 5, 3}, {time.Hour, 3, 3, 0}, {time.Hour, 3, 0, 0}} {
+			gone := must(s.Undeliverable(t.Context(), t0.Add(tt.before), tt.most))(t)
+			if left := must(s.Pending(t.Context(), 100))(t); int(gone) != tt.gone || len(left) != tt.left {
+				t.Errorf("Undeliverable(%v, %d) = %d and leaves %d, want %d and %d", tt.before, tt.most, gone, len(left), tt.gone, tt.left)
+			}
 		}
 	},
 
@@ -170,7 +193,7 @@ var outboxTests = map[string]func(*testing.T, *store.Store, string){
 			"no subject": {Body: []byte("b")}, "subject with NUL": {Subject: "\x00"},
 			"large body": {Subject: live.NewID(3), Body: make([]byte, 1<<20+1)},
 		} {
-			if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), m.Subject, m.Body) }); err == nil {
+			if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Emit(t.Context(), m) }); err == nil {
 				t.Errorf("Emit with %s succeeded", name)
 			}
 		}

@@ -50,6 +50,24 @@ func get(t *testing.T, s *store.Store, id string) live.Session {
 	return must(s.Session(t.Context(), "123456789012", "us-west-2", id))(t)
 }
 
+// appendEvent adds an event without a message.
+func appendEvent(t *testing.T, s *store.Store, id string, generation int64, e live.Event) error {
+	t.Helper()
+	return s.AppendEvents(t.Context(), id, generation, store.Note{Event: e})
+}
+
+// over is what CloseAbandoned notes of a session.
+func over(x live.Session) ([]store.Note, error) {
+	all := []store.Note{{
+		Event:   live.Event{ID: "over", Name: "Session Ended", Time: t0},
+		Message: store.Message{UID: "over " + x.ID, Subject: "s", Body: []byte(x.ID)},
+	}}
+	if !x.Started.IsZero() {
+		all = append(all, store.Note{Event: live.Event{Name: "Stream End", Time: t0}})
+	}
+	return all, nil
+}
+
 func names(events []live.Event) []string {
 	var all []string
 	for _, e := range events {
@@ -106,7 +124,7 @@ var sessionTests = map[string]func(*testing.T, *store.Store, string){
 			"CreateSession": func() error { return s.CreateSession(t.Context(), session("c1", live.NewStreamID(), 1, 0)) },
 			"UpdateSession": func() error { return s.UpdateSession(t.Context(), x) },
 			"EndSession":    func() error { return s.EndSession(t.Context(), "st-1", 1, t0) },
-			"AppendEvent":   func() error { return s.AppendEvent(t.Context(), "st-1", 1, live.Event{Name: "e", Time: t0}) },
+			"AppendEvents":  func() error { return appendEvent(t, s, "st-1", 1, live.Event{Name: "e", Time: t0}) },
 		}
 		if err := s.Release(t.Context(), l); err != nil {
 			t.Fatal(err)
@@ -120,7 +138,7 @@ var sessionTests = map[string]func(*testing.T, *store.Store, string){
 		}
 		wantErr(t, "EndSession with the new generation", s.EndSession(t.Context(), "st-1", 2, t0), store.ErrFenced)
 		wantErr(t, "EndSession of no session", s.EndSession(t.Context(), "st-0", 2, t0), store.ErrNotFound)
-		wantErr(t, "AppendEvent to no session", s.AppendEvent(t.Context(), "st-0", 2, live.Event{}), store.ErrNotFound)
+		wantErr(t, "AppendEvents to no session", appendEvent(t, s, "st-0", 2, live.Event{}), store.ErrNotFound)
 		if n := len(must(s.Events(t.Context(), "st-1"))(t)); n != 1 {
 			t.Errorf("%d events, want the one that was not refused", n)
 		}
@@ -165,7 +183,7 @@ var sessionTests = map[string]func(*testing.T, *store.Store, string){
 		const total = 503
 		for i := range total {
 			e := live.Event{Name: fmt.Sprint(i), Type: "t", Code: "c", Time: t0}
-			if err := s.AppendEvent(t.Context(), "st-1", 1, e); err != nil {
+			if err := appendEvent(t, s, "st-1", 1, e); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -180,6 +198,44 @@ var sessionTests = map[string]func(*testing.T, *store.Store, string){
 			if got := must(s.Events(t.Context(), id))(t); len(got) != 0 {
 				t.Errorf("events of %q = %v, want none", id, got)
 			}
+		}
+	},
+
+	"an event and its message are written once, with the write that they belong to": func(t *testing.T, s *store.Store, _ string) {
+		acquire(t, s, "c1", t0)
+		x := session("c1", "st-1", 1, 0)
+		note := func(id string) store.Note {
+			return store.Note{
+				Event:   live.Event{ID: id, Name: id, Type: "t", Time: t0},
+				Message: store.Message{UID: id, Subject: "s", Body: []byte(id), Created: t0},
+			}
+		}
+		for range 2 { // as if the first answer had been lost
+			if err := s.CreateSession(t.Context(), x, note("create")); err != nil {
+				wantErr(t, "CreateSession", err, store.ErrExists)
+			}
+			wantErr(t, "UpdateSession", s.UpdateSession(t.Context(), x, note("update"), store.Note{Event: live.Event{ID: "quiet", Name: "quiet"}}), nil)
+			wantErr(t, "AppendEvents", s.AppendEvents(t.Context(), "st-1", 1, note("append"), note("append")), nil)
+			wantErr(t, "EndSession", s.EndSession(t.Context(), "st-1", 1, t0, note("end"), note("update")), nil)
+		}
+		wantErr(t, "AppendEvents of a former owner", s.AppendEvents(t.Context(), "st-1", 2, note("late")), store.ErrFenced)
+		bad := note("bad")
+		bad.Message.Subject = "\x00"
+		if err := s.UpdateSession(t.Context(), session("c1", "st-1", 1, 9), note("undone"), bad); err == nil {
+			t.Error("UpdateSession with a message that cannot be kept succeeded")
+		}
+		if got, want := names(must(s.Events(t.Context(), "st-1"))(t)), []string{"end", "append", "quiet", "update", "create"}; !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		var got []string
+		for _, m := range must(s.Pending(t.Context(), 10))(t) {
+			got = append(got, m.UID)
+			if m.Subject != "s" || string(m.Body) != m.UID || !m.Created.Equal(t0) {
+				t.Errorf("message %+v", m)
+			}
+		}
+		if want := []string{"create", "update", "append", "end"}; !slices.Equal(got, want) {
+			t.Errorf("messages %q, want %q", got, want)
 		}
 	},
 
@@ -203,7 +259,7 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 	"a session under a good lease stays": func(t *testing.T, s *store.Store, _ string) {
 		acquire(t, s, "c1", t0)
 		create(t, s, session("c1", "st-1", 1, 0))
-		if n := must(s.CloseAbandoned(t.Context(), t0.Add(ttl-time.Millisecond)))(t); n != 0 {
+		if n := must(s.CloseAbandoned(t.Context(), t0.Add(ttl-time.Millisecond), over))(t); n != 0 {
 			t.Errorf("CloseAbandoned = %d, want 0", n)
 		}
 		if x := get(t, s, "st-1"); !x.Ended.IsZero() {
@@ -226,10 +282,10 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 				create(t, s, session(c, "st-current", 2, 0))
 			}
 		}
-		if n := must(s.CloseAbandoned(t.Context(), now))(t); n != 3 {
+		if n := must(s.CloseAbandoned(t.Context(), now, over))(t); n != 3 {
 			t.Errorf("CloseAbandoned = %d, want 3", n)
 		}
-		if n := must(s.CloseAbandoned(t.Context(), now))(t); n != 0 {
+		if n := must(s.CloseAbandoned(t.Context(), now, over))(t); n != 0 {
 			t.Errorf("second CloseAbandoned = %d, want 0", n)
 		}
 		for _, c := range []string{"expired", "free", "newer"} {
@@ -237,8 +293,8 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 				t.Errorf("%s: ended at %v, want %v", c, x.Ended, now)
 			}
 			want := []live.Event{
-				{Name: "Stream End", Type: "IVS Stream State Change", Time: now},
-				{Name: "Session Ended", Type: "IVS Stream State Change", Time: now},
+				{Name: "Stream End", Time: t0},
+				{ID: "over", Name: "Session Ended", Time: t0},
 			}
 			if diff := cmp.Diff(want, must(s.Events(t.Context(), "st-"+c))(t)); diff != "" {
 				t.Errorf("%s: events (-want +got):\n%s", c, diff)
@@ -252,7 +308,7 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 	"what never started has no Stream End": func(t *testing.T, s *store.Store, _ string) {
 		acquire(t, s, "c1", t0)
 		create(t, s, session("c1", "st-1", 1, 0))
-		must(s.CloseAbandoned(t.Context(), t0.Add(ttl)))(t)
+		must(s.CloseAbandoned(t.Context(), t0.Add(ttl), over))(t)
 		if got := names(must(s.Events(t.Context(), "st-1"))(t)); !slices.Equal(got, []string{"Session Ended"}) {
 			t.Errorf("events = %q, want Session Ended", got)
 		}
@@ -261,11 +317,11 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 	"an owner that was only slow learns that it is over": func(t *testing.T, s *store.Store, _ string) {
 		l := acquire(t, s, "c1", t0)
 		create(t, s, session("c1", "st-1", 1, 0))
-		must(s.CloseAbandoned(t.Context(), t0.Add(ttl)))(t)
+		must(s.CloseAbandoned(t.Context(), t0.Add(ttl), over))(t)
 		_, err := s.Renew(t.Context(), l, t0.Add(ttl), ttl)
 		wantErr(t, "Renew", err, store.ErrFenced)
-		err = s.AppendEvent(t.Context(), "st-1", l.Generation, live.Event{Name: "late", Time: t0})
-		wantErr(t, "AppendEvent", err, store.ErrFenced)
+		err = appendEvent(t, s, "st-1", l.Generation, live.Event{Name: "late", Time: t0})
+		wantErr(t, "AppendEvents", err, store.ErrFenced)
 		if next := acquire(t, s, "c1", t0.Add(ttl)); next.Generation <= l.Generation+1 {
 			t.Errorf("next generation %d, want above the fence at %d", next.Generation, l.Generation+1)
 		}
@@ -280,7 +336,7 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 		if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Delete(t.Context(), c.ARN) }); err != nil {
 			t.Fatal(err)
 		}
-		if n := must(s.CloseAbandoned(t.Context(), t0))(t); n != 1 {
+		if n := must(s.CloseAbandoned(t.Context(), t0, over))(t); n != 1 {
 			t.Errorf("CloseAbandoned = %d, want 1", n)
 		}
 		if x := must(s.LatestSession(t.Context(), c.ARN))(t); x.Ended.IsZero() || x.Snapshot.Name != "n" {
@@ -300,7 +356,7 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 		counts := make(chan int64, 2)
 		for _, s := range []*store.Store{s, Open(t, url)} {
 			go func() {
-				n, err := s.CloseAbandoned(t.Context(), t0.Add(ttl))
+				n, err := s.CloseAbandoned(t.Context(), t0.Add(ttl), over)
 				if err != nil {
 					t.Error(err)
 				}
@@ -312,6 +368,9 @@ var abandonedTests = map[string]func(*testing.T, *store.Store, string){
 		}
 		if open := must(s.OpenSessionsOf(t.Context(), "a"))(t); len(open) != 0 {
 			t.Errorf("%d are open", len(open))
+		}
+		if n := len(must(s.Pending(t.Context(), 1000))(t)); n != total {
+			t.Errorf("%d messages in the outbox, want one of each session", n)
 		}
 		for i := range total {
 			if got := names(must(s.Events(t.Context(), fmt.Sprintf("st-%d", i)))(t)); len(got) != 1 {
