@@ -35,6 +35,7 @@ var levels = map[string]int{
 	"internal/ivsapi":     2,
 	"internal/audit":      2,
 	"internal/chatapi":    2,
+	"internal/event":      2,
 	"internal/roster":     2,
 	"internal/principal":  2,
 	"internal/ingest":     2,

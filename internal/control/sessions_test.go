@@ -46,7 +46,7 @@ func (f fixture) session(t *testing.T, channel string, n int, change func(*live.
 	}
 	err = f.store.CreateSession(t.Context(), s)
 	for _, e := range events {
-		err = errors.Join(err, f.store.AppendEvent(t.Context(), s.ID, lease.Generation, e))
+		err = errors.Join(err, f.store.AppendEvents(t.Context(), s.ID, lease.Generation, store.Note{Event: e}))
 	}
 	if err = errors.Join(err, f.store.Release(t.Context(), lease)); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"time"
+
+	"github.com/sluice-live/sluice/internal/event"
 )
 
 // reapEvery is how often sessions whose owner died are looked for.
@@ -31,7 +33,7 @@ func (n *node) reap(ctx context.Context) error {
 func (n *node) reapOnce(ctx context.Context, now time.Time) {
 	rctx, cancel := context.WithTimeout(ctx, reapEvery)
 	defer cancel()
-	switch ended, err := n.store.CloseAbandoned(rctx, now); {
+	switch ended, err := n.store.CloseAbandoned(rctx, now, event.Abandoned(now)); {
 	case ctx.Err() != nil:
 	case err != nil:
 		n.log.Warn("abandoned sessions not closed, will try again", "err", err)

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-live/sluice/internal/cert"
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/control"
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
@@ -266,6 +267,8 @@ func (n *node) services(ctx context.Context) error {
 		return n.roster.Run(ctx, func() { close(started) })
 	})
 	n.add("reaper", n.reap)
+	// Before the streams, and so after them when it stops.
+	n.add("events", event.NewRelay(n.log, n.name, n.store, n.bus, n.reg).Run)
 	if n.cfg.Roles.Has(config.Control) {
 		n.add("control", n.control.Run)
 		n.add("policies", n.people.Run)

@@ -19,11 +19,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-live/sluice/internal/bus"
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
+)
+
+// Names of events.
+const (
+	sessionCreated = string(event.SessionCreated)
+	sessionEnded   = string(event.SessionEnded)
+	streamStart    = string(event.StreamStart)
+	streamEnd      = string(event.StreamEnd)
 )
 
 const ttl = 10 * time.Second // of leases, as by default
@@ -256,20 +265,20 @@ func (d *database) Release(ctx context.Context, l store.Lease) error {
 	return d.do(ctx, "Release", func() error { return d.Store.Release(ctx, l) })
 }
 
-func (d *database) CreateSession(ctx context.Context, s live.Session) error {
-	return d.do(ctx, "CreateSession", func() error { return d.Store.CreateSession(ctx, s) })
+func (d *database) CreateSession(ctx context.Context, s live.Session, notes ...store.Note) error {
+	return d.do(ctx, "CreateSession", func() error { return d.Store.CreateSession(ctx, s, notes...) })
 }
 
-func (d *database) UpdateSession(ctx context.Context, s live.Session) error {
-	return d.do(ctx, "UpdateSession", func() error { return d.Store.UpdateSession(ctx, s) })
+func (d *database) UpdateSession(ctx context.Context, s live.Session, notes ...store.Note) error {
+	return d.do(ctx, "UpdateSession", func() error { return d.Store.UpdateSession(ctx, s, notes...) })
 }
 
-func (d *database) EndSession(ctx context.Context, id string, generation int64, ended time.Time) error {
-	return d.do(ctx, "EndSession", func() error { return d.Store.EndSession(ctx, id, generation, ended) })
+func (d *database) EndSession(ctx context.Context, id string, generation int64, ended time.Time, notes ...store.Note) error {
+	return d.do(ctx, "EndSession", func() error { return d.Store.EndSession(ctx, id, generation, ended, notes...) })
 }
 
-func (d *database) AppendEvent(ctx context.Context, id string, generation int64, e live.Event) error {
-	return d.do(ctx, "AppendEvent", func() error { return d.Store.AppendEvent(ctx, id, generation, e) })
+func (d *database) AppendEvents(ctx context.Context, id string, generation int64, notes ...store.Note) error {
+	return d.do(ctx, "AppendEvents", func() error { return d.Store.AppendEvents(ctx, id, generation, notes...) })
 }
 
 // A loop is a bus in one goroutine: who publishes runs the subscribers.

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/roster"
 )
@@ -83,7 +84,7 @@ func TestDatabaseIsAwayForLongerThanTheLease(t *testing.T) {
 				n.db.down(fine)
 				time.Sleep(ttl)
 				next := n.publish(t, r)
-				if closed, err := n.db.CloseAbandoned(t.Context(), time.Now()); closed != 1 || err != nil {
+				if closed, err := n.db.CloseAbandoned(t.Context(), time.Now(), event.Abandoned(time.Now())); closed != 1 || err != nil {
 					t.Errorf("CloseAbandoned = %d, %v, want the one session", closed, err)
 				}
 				if s := n.session(t, st); s.Ended.IsZero() {
@@ -123,7 +124,7 @@ func TestLeaseIsLost(t *testing.T) {
 	take := func(t *testing.T, n *node, arn live.ARN) {
 		t.Helper()
 		later := time.Now().Add(time.Hour) // the clock of another node
-		if _, err := n.db.CloseAbandoned(t.Context(), later); err != nil {
+		if _, err := n.db.CloseAbandoned(t.Context(), later, event.Abandoned(later)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := n.db.Acquire(t.Context(), arn.String(), "b", "", time.Now(), time.Hour); err != nil {

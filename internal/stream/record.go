@@ -5,17 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/store"
-)
-
-// Events of a session's history (low-latency.md 9.2).
-const (
-	stateChange    = "IVS Stream State Change"
-	sessionCreated = "Session Created"
-	sessionEnded   = "Session Ended"
-	streamStart    = "Stream Start"
-	streamEnd      = "Stream End"
 )
 
 // dbTime bounds one write for a stream. It is less than the lease, so that a database
@@ -43,8 +35,6 @@ func (st *Stream) open(ctx context.Context, e *encoder) error {
 		defer cancel()
 		return errors.Join(err, st.owner.store.Release(rctx, st.lease))
 	}
-	st.event(sessionCreated, st.session.Created)
-	st.record(ctx)
 	st.log.Info("session created", "protocol", e.request.Protocol, "remote", e.request.Remote, "agent", e.request.Agent)
 	return nil
 }
@@ -90,7 +80,9 @@ func (st *Stream) create(ctx context.Context, e *encoder) error {
 		Created: time.Now(), Snapshot: ch, Recording: recording,
 		Ingest: live.Ingest{Protocol: string(e.request.Protocol)},
 	}
-	if err := o.store.CreateSession(ctx, st.session); err != nil {
+	st.about = event.Of(st.session)
+	st.emit(event.State{Name: event.SessionCreated})
+	if err := o.store.CreateSession(ctx, st.session, st.taken()...); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -142,24 +134,22 @@ func (st *Stream) later(what string, do func(context.Context) error) {
 	st.unwritten = append(st.unwritten, write{what, do})
 }
 
-func (st *Stream) event(name string, at time.Time) {
-	e := live.Event{Name: name, Type: stateChange, Time: at}
-	st.later("event "+name, func(ctx context.Context) error {
-		return st.owner.store.AppendEvent(ctx, st.id, st.generation, e)
-	})
-}
-
-// update writes the session as it is now.
+// update writes the session as it is now, with the events until now.
 func (st *Stream) update(what string) {
-	x := st.session
-	st.later(what, func(ctx context.Context) error { return st.owner.store.UpdateSession(ctx, x) })
+	x, notes := st.session, st.taken()
+	st.later(what, func(ctx context.Context) error { return st.owner.store.UpdateSession(ctx, x, notes...) })
 }
 
 // record makes the changes of the record that are still to be made, in order. What
 // fails is tried again with the next renewal, so that a database that was away for a
-// moment is complete in the end; a change whose answer was lost may then stand twice.
-// A fenced one means that the channel belongs to another node, and ends the stream.
+// moment is complete in the end; a change whose answer was lost is made once all the
+// same. A fenced one means that the channel belongs to another node, and ends the stream.
 func (st *Stream) record(ctx context.Context) {
+	if notes := st.taken(); len(notes) > 0 {
+		st.later("events", func(ctx context.Context) error {
+			return st.owner.store.AppendEvents(ctx, st.id, st.generation, notes...)
+		})
+	}
 	for len(st.unwritten) > 0 {
 		w := st.unwritten[0]
 		err := st.try(ctx, w)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/roster"
 )
@@ -25,6 +26,10 @@ func (st *Stream) run(ctx context.Context) {
 		case <-ready:
 			ready = nil
 			st.start(ctx)
+		case <-st.events.woken:
+			if len(st.unwritten) == 0 { // what failed waits for the next renewal, which has precedence
+				st.record(ctx)
+			}
 		case <-renew.C:
 			renew.Reset(st.keep(ctx))
 			if stop == nil && !st.over() {
@@ -72,8 +77,8 @@ func (st *Stream) start(ctx context.Context) {
 	st.mu.Unlock()
 	st.owner.metrics.started.Inc()
 	_ = st.announce(ctx) // the next one repeats it
+	st.emit(event.State{Name: event.StreamStart})
 	st.update("start")
-	st.event(streamStart, now)
 	st.record(ctx)
 	st.log.Info("stream live", "took", now.Sub(st.born))
 }
@@ -89,12 +94,13 @@ func (st *Stream) finish(ctx context.Context) {
 	if wasLive {
 		_ = st.tell(ctx, roster.Entry{State: st.state(now), Generation: st.generation, Gone: true}) // nodes that miss it let it expire
 	}
-	st.event(sessionEnded, now)
+	st.emit(event.State{Name: event.SessionEnded, Code: st.code})
 	if wasLive {
-		st.event(streamEnd, now)
+		st.emit(event.State{Name: event.StreamEnd})
 	}
+	notes := st.taken()
 	st.later("end", func(ctx context.Context) error {
-		return st.owner.store.EndSession(ctx, st.id, st.generation, now)
+		return st.owner.store.EndSession(ctx, st.id, st.generation, now, notes...)
 	})
 	st.record(ctx)
 	if err := st.owner.store.Release(ctx, st.lease); err != nil {

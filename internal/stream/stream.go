@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
@@ -21,6 +22,7 @@ type Stream struct {
 
 	// Written by open, before anybody else knows of the stream.
 	channel    live.Channel // as it was at go-live
+	about      event.Stream // what events say that they are about
 	generation int64        // of the lease; every write of the record carries it
 
 	media    *packager.Presentation
@@ -29,6 +31,8 @@ type Stream struct {
 	done     chan struct{}            // closed by end
 	finished chan struct{}            // closed by Streams.release: the channel is free
 	lastUnit atomic.Int64             // nanoseconds from born to the newest unit
+
+	events emitted // that run has not written down
 
 	// run's alone, after open.
 	lease     store.Lease
@@ -43,6 +47,7 @@ type Stream struct {
 	sources []source   // one for each of its video tracks that had a keyframe, the first one first
 	started time.Time  // zero until live
 	ended   bool       // no unit reaches a rendition any more
+	code    event.Code // why, where there is one; no longer changed once ended
 }
 
 // newStream is a stream with its first encoder.
@@ -54,6 +59,7 @@ func newStream(owner *Streams, ch live.Channel, r ingest.Request) (*Stream, *enc
 		media: packager.NewPresentation(), audience: newAudience(now),
 		built: make(chan *packager.Rendition, 1),
 		done:  make(chan struct{}), finished: make(chan struct{}),
+		events: emitted{woken: make(chan struct{}, 1)},
 	}
 	st.encoder = newEncoder(st, r)
 	return st, st.encoder
@@ -87,19 +93,22 @@ func (st *Stream) live() bool {
 
 // end makes the stream end, from wherever it is called; only the first reason counts.
 // Viewers get the end of the playlist at once, whatever the database does.
-func (st *Stream) end(reason string) {
-	if st.close() {
-		st.log.Info("stream ending", "reason", reason)
+func (st *Stream) end(reason string) { st.fail(reason, "") }
+
+// fail is end with the code that the event of the session's end carries.
+func (st *Stream) fail(reason string, code event.Code) {
+	if st.close(code) {
+		st.log.Info("stream ending", "reason", reason, "code", string(code))
 	}
 }
 
-func (st *Stream) close() (first bool) {
+func (st *Stream) close(code event.Code) (first bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.ended {
 		return false
 	}
-	st.ended = true
+	st.ended, st.code = true, code
 	for _, s := range st.sources {
 		s.rendition.Close()
 	}

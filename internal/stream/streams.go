@@ -36,17 +36,18 @@ type Config struct {
 	MaxPerAccount int
 }
 
-// records is what a stream needs of package store: keys, channels, leases, history.
+// records is what a stream needs of package store: keys, channels, leases, history, outbox.
 type records interface {
 	ByLookup(ctx context.Context, service, typ, lookup string) (store.Row, error)
 	Get(ctx context.Context, arn live.ARN) (store.Row, error)
 	Acquire(ctx context.Context, channel, node, origin string, now time.Time, ttl time.Duration) (store.Lease, error)
 	Renew(ctx context.Context, l store.Lease, now time.Time, ttl time.Duration) (store.Lease, error)
 	Release(ctx context.Context, l store.Lease) error
-	CreateSession(ctx context.Context, s live.Session) error
-	UpdateSession(ctx context.Context, s live.Session) error
-	EndSession(ctx context.Context, id string, generation int64, ended time.Time) error
-	AppendEvent(ctx context.Context, id string, generation int64, e live.Event) error
+	CreateSession(ctx context.Context, s live.Session, notes ...store.Note) error
+	UpdateSession(ctx context.Context, s live.Session, notes ...store.Note) error
+	EndSession(ctx context.Context, id string, generation int64, ended time.Time, notes ...store.Note) error
+	AppendEvents(ctx context.Context, id string, generation int64, notes ...store.Note) error
+	Emit(ctx context.Context, m store.Message) error
 }
 
 // Streams is every stream of this node. It implements ingest.Handler.
