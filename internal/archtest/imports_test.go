@@ -40,6 +40,7 @@ var levels = map[string]int{
 	"internal/principal":  2,
 	"internal/ingest":     2,
 	"internal/meter":      2,
+	"internal/series":     2,
 	"internal/apigen/gen": 2, // the generator's command
 
 	"internal/control":     3,

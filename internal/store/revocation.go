@@ -101,11 +101,12 @@ func (s *Store) ForgetSessions(ctx context.Context, t time.Time) (int64, error) 
 	return s.forget(ctx, "sessions", forgetSessions, t)
 }
 
-func (s *Store) forget(ctx context.Context, what, statement string, before time.Time) (int64, error) {
+func (s *Store) forget(ctx context.Context, what, statement string, before time.Time, more ...any) (int64, error) {
+	args := append([]any{millis(before), forgetBatch}, more...)
 	for total := int64(0); ; {
 		var n int64
 		err := s.tx(ctx, leaseLevel, func(t *Tx) (err error) { // nothing is decided by what was read
-			n, err = t.exec(ctx, statement, millis(before), forgetBatch)
+			n, err = t.exec(ctx, statement, args...)
 			return err
 		})
 		if err != nil {

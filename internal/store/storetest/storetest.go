@@ -29,6 +29,7 @@ func Run(t *testing.T, database func(*testing.T) string) {
 		"sessions":     sessionTests,
 		"abandoned":    abandonedTests,
 		"history":      historyTests,
+		"metrics":      metricTests,
 		"access keys":  keyTests,
 		"principals":   principalTests,
 		"outbox":       outboxTests,
