@@ -16,6 +16,7 @@ var levels = map[string]int{
 	"internal/mpegts":    0,
 	"internal/id3":       0,
 	"internal/rtmp":      0,
+	"internal/srt":       0,
 	"internal/lifecycle": 0,
 
 	"internal/config":     1,
@@ -69,7 +70,6 @@ var owners = map[string][]string{
 	"github.com/knadh/koanf":                {"internal/config"},
 	"github.com/nats-io":                    {"internal/bus"},
 	"github.com/pressly/goose":              {"internal/store"},
-	"github.com/datarhei/gosrt":             {"internal/ingest/srt"},
 	"github.com/pion":                       {"internal/ingest/webrtc"},
 	"github.com/golang-jwt":                 {"internal/playback"},
 	"github.com/oschwald":                   {"internal/playback"},
