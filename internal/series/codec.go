@@ -120,6 +120,9 @@ func (r *reader) points(most int) []point {
 // sane reports whether b can be a sum of samples.
 func (b bucket) sane() bool {
 	const maxCount = math.MaxInt64 / int64(maxValue)
+	if b.count == 1 && (b.min != b.max || b.sum != b.min) {
+		return false
+	}
 	return b.count > 0 && b.count <= maxCount && b.min >= -maxValue && b.min <= b.max && b.max <= maxValue &&
 		b.sum >= b.min*b.count && b.sum <= b.max*b.count
 }
