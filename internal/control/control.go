@@ -153,8 +153,7 @@ func (c *Control) hold(ctx context.Context, channel live.ARN, do func() error) e
 // no node's name: a node's name has no colon.
 const holdName = "control:write"
 
-// IVS is every operation of the ivs service that has its behaviour; the others answer
-// UnknownOperationException (docs/compatibility.md lists them).
+// IVS is every operation of the ivs service.
 func (c *Control) IVS() ivsapi.Operations {
 	return ivsapi.Operations{
 		BatchGetChannel:                   c.BatchGetChannel,
@@ -180,6 +179,7 @@ func (c *Control) IVS() ivsapi.Operations {
 		GetStreamKey:                      c.GetStreamKey,
 		GetStreamSession:                  c.GetStreamSession,
 		ImportPlaybackKeyPair:             c.ImportPlaybackKeyPair,
+		InsertAdBreak:                     c.InsertAdBreak,
 		ListAdConfigurations:              c.ListAdConfigurations,
 		ListChannels:                      c.ListChannels,
 		ListPlaybackKeyPairs:              c.ListPlaybackKeyPairs,
@@ -189,6 +189,7 @@ func (c *Control) IVS() ivsapi.Operations {
 		ListStreamSessions:                c.ListStreamSessions,
 		ListStreams:                       c.ListStreams,
 		ListTagsForResource:               c.ListTagsForResource,
+		PutMetadata:                       c.PutMetadata,
 		StartViewerSessionRevocation:      c.StartViewerSessionRevocation,
 		StopStream:                        c.StopStream,
 		TagResource:                       c.TagResource,

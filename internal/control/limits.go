@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-live/sluice/internal/store"
 )
 
-// Limits are how many resources of a type an account may have in a region. 0 is the
-// default, which is none unless a field says otherwise; below 0 is none.
+// Limits are how many resources of a type an account may have in a region, and how much
+// one call may bring. 0 is the default, which is none unless a field says otherwise; below 0 is none.
 type Limits struct {
 	Channels                int
 	StreamKeys              int // of one channel; by default 1
@@ -19,6 +19,7 @@ type Limits struct {
 	RestrictionPolicies     int // by default 3
 	AdConfigurations        int
 	Tags                    int // of one resource; by default 50, and the model allows no more
+	MetadataBytes           int // of one PutMetadata; by default 1024
 }
 
 // withDefaults fills in the limits that are part of what the service means: clients
@@ -28,6 +29,7 @@ func (l Limits) withDefaults() Limits {
 	l.PlaybackKeys = cmp.Or(l.PlaybackKeys, 3)
 	l.RestrictionPolicies = cmp.Or(l.RestrictionPolicies, 3)
 	l.Tags = cmp.Or(l.Tags, 50)
+	l.MetadataBytes = cmp.Or(l.MetadataBytes, 1024)
 	return l
 }
 

@@ -65,13 +65,7 @@ const stopTime = 8 * time.Second
 
 // StopStream disconnects the channel's encoder. When it returns, the stream has ended.
 func (c *Control) StopStream(ctx context.Context, in *ivsapi.StopStreamRequest) (*ivsapi.StopStreamResponse, error) {
-	ch, _, err := c.channel(ctx, c.store, restjson.CallerFrom(ctx), in.ChannelArn)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, stopTime)
-	defer cancel()
-	if err := c.roster.Send(ctx, ch.ARN, roster.Command{Op: roster.OpStop}); err != nil {
+	if err := c.send(ctx, stopTime, in.ChannelArn, roster.Command{Op: roster.OpStop}); err != nil {
 		return nil, err
 	}
 	return &ivsapi.StopStreamResponse{}, nil

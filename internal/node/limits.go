@@ -28,6 +28,7 @@ func resourceLimits(p quota.Profile) control.Limits {
 		RestrictionPolicies:     of(p.IVS.RestrictionPolicies),
 		AdConfigurations:        of(p.IVS.AdConfigurations),
 		Tags:                    of(p.IVS.TagsPerResource),
+		MetadataBytes:           of(p.IVS.MetadataBytes),
 	}
 }
 

@@ -21,10 +21,10 @@ func TestResourceLimits(t *testing.T) {
 		want    control.Limits
 	}{
 		"aws": {quota.AWS(), control.Limits{
-			Channels: 5000, StreamKeys: 1, RecordingConfigurations: 20, PlaybackKeys: 3, RestrictionPolicies: 3, AdConfigurations: 20, Tags: 50,
+			Channels: 5000, StreamKeys: 1, RecordingConfigurations: 20, PlaybackKeys: 3, RestrictionPolicies: 3, AdConfigurations: 20, Tags: 50, MetadataBytes: 1024,
 		}},
 		"self-hosted": {quota.SelfHosted(), control.Limits{
-			Channels: -1, StreamKeys: 1, RecordingConfigurations: -1, PlaybackKeys: 3, RestrictionPolicies: -1, AdConfigurations: -1, Tags: 50,
+			Channels: -1, StreamKeys: 1, RecordingConfigurations: -1, PlaybackKeys: 3, RestrictionPolicies: -1, AdConfigurations: -1, Tags: 50, MetadataBytes: 1024,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

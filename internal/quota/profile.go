@@ -24,7 +24,7 @@ type Profile struct {
 // IVS are the limits of the ivs service (low-latency.md 12).
 type IVS struct {
 	Rates              Rates `yaml:"requests-per-second" doc:"API requests a second, by operation; a burst may be one second's worth."`
-	MetadataPerChannel Limit `yaml:"put-metadata-per-second-and-channel" doc:"PutMetadata requests a second for one channel, when there is PutMetadata."`
+	MetadataPerChannel Limit `yaml:"put-metadata-per-second-and-channel" doc:"PutMetadata requests a second for one channel."`
 
 	Channels                Limit `yaml:"channels" doc:"Channels."`
 	StreamKeysPerChannel    Limit `yaml:"stream-keys-per-channel" doc:"Stream keys of one channel. Clients rely on 1."`
@@ -34,7 +34,7 @@ type IVS struct {
 	PlaybackKeys            Limit `yaml:"playback-key-pairs" doc:"Playback key pairs. Clients rely on 3."`
 	AdConfigurations        Limit `yaml:"ad-configurations" doc:"Ad configurations."`
 	TagsPerResource         Limit `yaml:"tags-per-resource" max:"50" doc:"Tags of one resource."`
-	MetadataBytes           Limit `yaml:"metadata-bytes" max:"65536" doc:"Size of the metadata of one PutMetadata, in bytes. Not enforced by this version, which has none."`
+	MetadataBytes           Limit `yaml:"metadata-bytes" max:"32768" doc:"Size of the metadata of one PutMetadata, in bytes. Players are known to take 1024."`
 
 	ConcurrentViews    Limit `yaml:"concurrent-views" doc:"Viewers at once. Not enforced by this version."`
 	TakeoversPerStream Limit `yaml:"takeovers-per-stream" doc:"Takeovers of one stream. Not enforced by this version, which has none."`

@@ -165,11 +165,26 @@ func (r *Roster) List(account, region string, health live.Health, after string, 
 
 // A Command asks the owner of a channel to do something.
 type Command struct {
-	Op string `json:"op"`
+	Op       string  `json:"op"`
+	Metadata string  `json:"metadata,omitempty"` // of OpMetadata; never logged
+	AdBreak  AdBreak `json:"adBreak,omitzero"`   // of OpAdBreak
 }
 
-// OpStop ends the stream and disconnects its encoder.
-const OpStop = "stop"
+// What an owner can be asked for.
+const (
+	OpStop     = "stop"     // end the stream and disconnect its encoder
+	OpMetadata = "metadata" // put a text into the media at once
+	OpAdBreak  = "adBreak"  // begin an ad break at once
+)
+
+// An AdBreak is one that is to begin.
+type AdBreak struct {
+	ID       string        `json:"id"` // of AdBreakIDLen letters and digits
+	Duration time.Duration `json:"duration"`
+}
+
+// AdBreakIDLen is the length of an ad break's id (low-latency.md 1.3).
+const AdBreakIDLen = 12
 
 // answer is what an owner sends back.
 type answer struct {

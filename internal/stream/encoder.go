@@ -61,9 +61,6 @@ func (e *encoder) Announce(a ingest.Announcement) {
 	e.announced = a
 }
 
-// Metadata implements ingest.Session.
-func (e *encoder) Metadata(string) {}
-
 // errEnded ends the encoder's connection after the stream was stopped.
 var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
 

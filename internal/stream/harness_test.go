@@ -29,10 +29,11 @@ import (
 
 // Names of events.
 const (
-	sessionCreated = string(event.SessionCreated)
-	sessionEnded   = string(event.SessionEnded)
-	streamStart    = string(event.StreamStart)
-	streamEnd      = string(event.StreamEnd)
+	sessionCreated  = string(event.SessionCreated)
+	sessionEnded    = string(event.SessionEnded)
+	streamStart     = string(event.StreamStart)
+	streamEnd       = string(event.StreamEnd)
+	adBreakInserted = "Ad Break Inserted"
 )
 
 const ttl = 10 * time.Second // of leases, as by default
@@ -45,6 +46,7 @@ type node struct {
 	bus    *loop
 	roster *roster.Roster
 	log    *lines
+	reg    *prometheus.Registry
 }
 
 // start makes a node that runs until the test ends. It must be called in a bubble.
@@ -76,9 +78,9 @@ func build(t *testing.T, with ...func(*Config)) *node {
 	for _, f := range with {
 		f(&cfg)
 	}
-	n := &node{db: &database{Store: st}, bus: newLoop(), log: &lines{}}
+	n := &node{db: &database{Store: st}, bus: newLoop(), log: &lines{}, reg: prometheus.NewRegistry()}
 	n.roster = roster.New(n.bus, time.Now)
-	n.Streams = New(slog.New(slog.NewTextHandler(n.log, nil)), n.db, n.roster, prometheus.NewRegistry(), cfg)
+	n.Streams = New(slog.New(slog.NewTextHandler(n.log, nil)), n.db, n.roster, n.reg, cfg)
 	return n
 }
 
@@ -160,6 +162,26 @@ func (n *node) publish(t *testing.T, r ingest.Request) *connection {
 		t.Fatalf("Publish: %v", err)
 	}
 	return connected(s)
+}
+
+// counted is what a counter stands at, or how much a histogram has seen; label is the value
+// of its label, "" for one without.
+func (n *node) counted(t *testing.T, name, label string) float64 {
+	t.Helper()
+	all, err := n.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			if l := m.GetLabel(); f.GetName() != name || len(l) > 0 && l[0].GetValue() != label {
+				continue
+			}
+			return m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	t.Fatalf("no metric %s of %q", name, label)
+	return 0
 }
 
 // session is the record of a stream.

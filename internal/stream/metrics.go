@@ -3,11 +3,18 @@ package stream
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/sluice-live/sluice/internal/id3"
 )
 
 type metrics struct {
 	started prometheus.Counter
 	ended   prometheus.Counter
+
+	metadata        *prometheus.CounterVec // by owner
+	metadataDropped prometheus.Counter
+	metadataDelay   prometheus.Histogram   // seconds
+	adBreaks        *prometheus.CounterVec // by kind
 }
 
 // newMetrics registers with reg, never the default registry: two servers fit in one test.
@@ -18,8 +25,25 @@ func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 		defer s.mu.RUnlock()
 		return float64(len(s.channel))
 	})
+	vec := func(name, help, label string, values ...string) *prometheus.CounterVec {
+		v := f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		for _, value := range values {
+			v.WithLabelValues(value) // so that a rate can be taken before the first one
+		}
+		return v
+	}
 	return &metrics{
 		started: f.NewCounter(prometheus.CounterOpts{Name: "sluice_streams_started_total", Help: "Streams that went live."}),
 		ended:   f.NewCounter(prometheus.CounterOpts{Name: "sluice_streams_ended_total", Help: "Sessions that ended, live or not."}),
+
+		metadata: vec("sluice_metadata_total", "Timed metadata put into media, by owner of its ID3 frame.", "owner", id3.OwnerAPI, id3.OwnerInband),
+		metadataDropped: f.NewCounter(prometheus.CounterOpts{
+			Name: "sluice_metadata_dropped_total", Help: "Timed metadata that a stream had no room or no media for.",
+		}),
+		metadataDelay: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "sluice_metadata_delay_seconds", Help: "From the answer of PutMetadata until viewers can fetch the part that carries it.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 11),
+		}),
+		adBreaks: vec("sluice_ad_breaks_total", "Ad breaks in playlists, by what caused them.", "kind", breakAPI, breakPostRoll),
 	}
 }

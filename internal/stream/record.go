@@ -75,6 +75,9 @@ func (st *Stream) create(ctx context.Context, e *encoder) error {
 		return err
 	}
 	st.channel = ch
+	if err := st.planPostRoll(ctx); err != nil {
+		return err
+	}
 	st.session = live.Session{
 		ID: st.id, Channel: ch.ARN, Node: o.cfg.Node, Generation: st.generation,
 		Created: time.Now(), Snapshot: ch, Recording: recording,

@@ -123,6 +123,10 @@ func (st *Stream) command(ctx context.Context, c roster.Command) error {
 		case <-ctx.Done():
 			return live.Errorf(live.Unavailable, "the stream did not end in time")
 		}
+	case roster.OpMetadata:
+		return st.putMetadata(c.Metadata)
+	case roster.OpAdBreak:
+		return st.insertAdBreak(c.AdBreak)
 	default:
 		return live.Errorf(live.Invalid, "unknown command")
 	}

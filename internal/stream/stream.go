@@ -42,12 +42,13 @@ type Stream struct {
 
 	announcing sync.Mutex // held while the roster is told, so that "gone" is the last word
 
-	mu      sync.Mutex // guards the fields below, and those of encoders
-	encoder *encoder   // whose media viewers get
-	sources []source   // one for each of its video tracks that had a keyframe, the first one first
-	started time.Time  // zero until live
-	ended   bool       // no unit reaches a rendition any more
-	code    event.Code // why, where there is one; no longer changed once ended
+	mu       sync.Mutex // guards the fields below, and those of encoders
+	encoder  *encoder   // whose media viewers get
+	sources  []source   // one for each of its video tracks that had a keyframe, the first one first
+	started  time.Time  // zero until live
+	adsUntil time.Time  // no other ad break before that
+	ended    bool       // no unit reaches a rendition any more
+	code     event.Code // why, where there is one; no longer changed once ended
 }
 
 // newStream is a stream with its first encoder.
