@@ -23,11 +23,11 @@ var notes = map[string]map[string]string{
 		"CreatePlaybackRestrictionPolicy":   "the model's 128 characters of an origin are 256, as IVS's quotas say. Playback does not apply policies yet",
 		"CreateRecordingConfiguration":      "the bucket must be there on the configured S3, in whatever region; a directory makes it. Nothing is recorded yet",
 		"GetStreamSession":                  "also of a channel that was deleted, for 60 days",
-		"InsertAdBreak":                     "comes with ads in playlists: nothing could insert the break",
+		"InsertAdBreak":                     "begins with the next picture; the playlists tell of it by `EXT-X-DATERANGE`, and the programme goes on: nothing fills it here",
 		"ListChannels":                      "with its four filters",
 		"ListPlaybackRestrictionPolicies":   "one a page by default, as on IVS",
 		"ListStreamSessions":                "newest first; also of a channel that was deleted, for 60 days",
-		"PutMetadata":                       "comes with timed metadata in media: nothing could carry it",
+		"PutMetadata":                       "in the next part of every rendition, at one media time: ID3 `PRIV` in MPEG-TS, `emsg` in fragmented MP4. 1 KB are bytes of UTF-8",
 		"StartViewerSessionRevocation":      "for channels with `authorized`; kept for 72 hours and told to every node. No viewer has a session to revoke before private channels play",
 	},
 }
