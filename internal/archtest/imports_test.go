@@ -49,6 +49,7 @@ var levels = map[string]int{
 	"internal/packager":    3,
 	"internal/ingest/rtmp": 3,
 	"internal/demo":        3,
+	"internal/transcode":   3,
 
 	"internal/stream": 4,
 
@@ -76,7 +77,7 @@ var owners = map[string][]string{
 	"gocloud.dev":                           {"internal/blob"},
 	"modernc.org":                           {"internal/store"},
 	"github.com/google/go-cmp":              nil,
-	"github.com/bluenviron/mediacommon/v2/": {"internal/media"},
+	"github.com/bluenviron/mediacommon/v2/": {"internal/media", "internal/transcode"},
 }
 
 func TestImports(t *testing.T) {
