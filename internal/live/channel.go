@@ -15,6 +15,9 @@ const (
 	ContainerTS  = "TS"
 	ContainerMP4 = "FRAGMENTED_MP4"
 
+	MultitrackAllow   = "ALLOW"
+	MultitrackRequire = "REQUIRE"
+
 	PresetHigher      = "HIGHER_BANDWIDTH_DELIVERY"
 	PresetConstrained = "CONSTRAINED_BANDWIDTH_DELIVERY"
 )

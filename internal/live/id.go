@@ -26,6 +26,9 @@ func NewID(n int) string {
 // NewStreamID returns a fresh stream (session) id: "st-" and 23 characters.
 func NewStreamID() string { return "st-" + NewID(23) }
 
+// MaxStreamKey is longer than any stream key's value, in bytes.
+const MaxStreamKey = 512
+
 // NewStreamKeyValue returns the secret an encoder publishes with:
 // sk_<region>_<id of the stream key>_<30 characters>.
 func NewStreamKeyValue(region, id string) string { return "sk_" + region + "_" + id + "_" + NewID(30) }
