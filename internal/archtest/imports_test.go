@@ -47,6 +47,7 @@ var levels = map[string]int{
 	"internal/control":     3,
 	"internal/sts":         3,
 	"internal/packager":    3,
+	"internal/multitrack":  3,
 	"internal/ingest/rtmp": 3,
 	"internal/demo":        3,
 	"internal/transcode":   3,

@@ -4,33 +4,20 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
 )
 
-// A Code says on "Session Ended" why a stream broke the rules of multitrack video
-// (low-latency.md 3.4).
-type Code string
-
-// The codes.
-const (
-	NotAllowed      Code = "MultitrackInputNotAllowed"
-	Required        Code = "MultitrackInputRequired"
-	InvalidKey      Code = "InvalidGetClientConfigurationStreamKey"
-	KeyRequired     Code = "GetClientConfigurationStreamKeyRequired"
-	TrackCount      Code = "InvalidMultitrackInputTrackCount"
-	MediaProperties Code = "InvalidMultitrackInputVideoTrackMediaProperties"
-)
-
 // A Violation ends the stream of the encoder that committed it.
 type Violation struct {
-	Code   Code
-	Detail string // for the encoder and the log
+	Code   event.Code // on "Session Ended" (low-latency.md 3.4)
+	Detail string     // for the encoder and the log
 }
 
 func (v *Violation) Error() string { return "multitrack: " + string(v.Code) + ": " + v.Detail }
 
-func violation(c Code, format string, args ...any) error {
+func violation(c event.Code, format string, args ...any) error {
 	return &Violation{c, fmt.Sprintf(format, args...)}
 }
 
@@ -144,7 +131,7 @@ func (g *Gate) through(u media.Unit, pass func(media.Unit) error) error {
 	g.size += len(u.Data)
 	if !g.complete() {
 		if len(g.held) > maxHeldUnits || g.size > maxHeldBytes {
-			return violation(TrackCount, "not every track has begun after %d bytes", g.size)
+			return violation(event.MultitrackTrackCount, "not every track has begun after %d bytes", g.size)
 		}
 		return nil
 	}
@@ -174,9 +161,9 @@ func (g *Gate) check(u *media.Unit) error {
 	several := u.Track.ID > 0
 	switch {
 	case (several || g.ladder != nil) && !g.enabled:
-		return violation(NotAllowed, "multitrack video is not enabled for the channel")
+		return violation(event.MultitrackNotAllowed, "multitrack video is not enabled for the channel")
 	case several && g.ladder == nil:
-		return violation(KeyRequired, "multitrack video needs the stream key that GetClientConfiguration returns")
+		return violation(event.MultitrackKeyRequired, "multitrack video needs the stream key that GetClientConfiguration returns")
 	case g.ladder != nil:
 		return g.checkTrack(u)
 	case !g.required:
@@ -187,7 +174,7 @@ func (g *Gate) check(u *media.Unit) error {
 		g.began, g.first = true, u.DTS
 	}
 	if u.DTS-g.first >= secondTrack {
-		return violation(Required, "the channel takes multitrack video only")
+		return violation(event.MultitrackRequired, "the channel takes multitrack video only")
 	}
 	return nil
 }
@@ -195,7 +182,7 @@ func (g *Gate) check(u *media.Unit) error {
 // checkTrack looks at a unit of a stream that has a ladder.
 func (g *Gate) checkTrack(u *media.Unit) error {
 	if u.Track.ID >= len(g.tracks) {
-		return violation(TrackCount, "video track %d of a stream configured to have %d", u.Track.ID, len(g.tracks))
+		return violation(event.MultitrackTrackCount, "video track %d of a stream configured to have %d", u.Track.ID, len(g.tracks))
 	}
 	t := &g.tracks[u.Track.ID]
 	if u.Track != t.track {
@@ -227,11 +214,11 @@ func (g *Gate) checkTrack(u *media.Unit) error {
 func (t Track) matches(m *media.Track) error {
 	switch {
 	case m.Codec != t.Codec:
-		return violation(MediaProperties, "video track %d has codec %s, configured %s", m.ID, m.Codec, t.Codec)
+		return violation(event.MultitrackProperties, "video track %d has codec %s, configured %s", m.ID, m.Codec, t.Codec)
 	case m.Width != t.Width || m.Height != t.Height:
-		return violation(MediaProperties, "video track %d has %dx%d pixels, configured %dx%d", m.ID, m.Width, m.Height, t.Width, t.Height)
+		return violation(event.MultitrackProperties, "video track %d has %dx%d pixels, configured %dx%d", m.ID, m.Width, m.Height, t.Width, t.Height)
 	case m.FrameRate > 0 && math.Abs(m.FrameRate-float64(t.FrameRate)) > fpsTolerance*float64(t.FrameRate):
-		return violation(MediaProperties, "video track %d has %.3f frames per second, configured %d", m.ID, m.FrameRate, t.FrameRate)
+		return violation(event.MultitrackProperties, "video track %d has %.3f frames per second, configured %d", m.ID, m.FrameRate, t.FrameRate)
 	}
 	return nil
 }
@@ -241,13 +228,13 @@ func (t Track) matches(m *media.Track) error {
 func (g *Gate) key(u *media.Unit, t *trackState) error {
 	id := u.Track.ID
 	if !hasMetrics(*u) {
-		return violation(MediaProperties, "a keyframe of video track %d has no broadcast performance metrics", id)
+		return violation(event.MultitrackProperties, "a keyframe of video track %d has no broadcast performance metrics", id)
 	}
 	switch n := t.keys - g.gone; {
 	case n == int64(len(g.keys)):
 		g.keys = append(g.keys, u.PTS)
 	case max(g.keys[n]-u.PTS, u.PTS-g.keys[n]) > keySlack:
-		return violation(MediaProperties, "keyframes of video track %d are not where those of other tracks are", id)
+		return violation(event.MultitrackProperties, "keyframes of video track %d are not where those of other tracks are", id)
 	}
 	t.keys++
 	least := t.keys
@@ -258,7 +245,7 @@ func (g *Gate) key(u *media.Unit, t *trackState) error {
 		g.keys, g.gone = append(g.keys[:0], g.keys[n:]...), least
 	}
 	if len(g.keys) > maxKeys {
-		return violation(MediaProperties, "keyframes of video track %d come without those of other tracks", id)
+		return violation(event.MultitrackProperties, "keyframes of video track %d come without those of other tracks", id)
 	}
 	return t.judge(u.PTS, g.ladder[id], id)
 }
@@ -281,9 +268,9 @@ func (t *trackState) judge(pts int64, want Track, id int) error {
 	t.start, t.frames, t.bytes = pts, 0, 0
 	switch {
 	case rate > rateTolerance*float64(want.BitRate):
-		return violation(MediaProperties, "video track %d has %.0f kbit/s, configured %d", id, rate, want.BitRate)
+		return violation(event.MultitrackProperties, "video track %d has %.0f kbit/s, configured %d", id, rate, want.BitRate)
 	case fps > (1+fpsMeasured)*float64(want.FrameRate):
-		return violation(MediaProperties, "video track %d has %.1f frames per second, configured %d", id, fps, want.FrameRate)
+		return violation(event.MultitrackProperties, "video track %d has %.1f frames per second, configured %d", id, fps, want.FrameRate)
 	}
 	return nil
 }
@@ -294,9 +281,9 @@ func (g *Gate) present() error {
 		t := &g.tracks[i]
 		switch {
 		case t.keys == 0 && g.newst-g.first >= everyTrack:
-			return violation(TrackCount, "video track %d of %d has not come", i, len(g.tracks))
+			return violation(event.MultitrackTrackCount, "video track %d of %d has not come", i, len(g.tracks))
 		case t.keys > 0 && g.newst-t.last >= trackAway:
-			return violation(TrackCount, "video track %d of %d comes no more", i, len(g.tracks))
+			return violation(event.MultitrackTrackCount, "video track %d of %d comes no more", i, len(g.tracks))
 		}
 	}
 	return nil

@@ -3,26 +3,30 @@ package stream
 import (
 	"errors"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
+	"github.com/sluice-live/sluice/internal/multitrack"
 )
 
 // An encoder is one connection that publishes into a Stream. It implements
 // ingest.Session. A stream may outlive its encoder: another one can take its place.
 type encoder struct {
 	stream  *Stream
-	request ingest.Request // without the key, which has done its work
-	done    chan struct{}  // closed with the stream: the connection must go
+	request ingest.Request    // without the key, which has done its work
+	ladder  multitrack.Ladder // that its key carries; nil for a plain key
+	done    chan struct{}     // closed with the stream: the connection must go
 
 	// Guarded by stream.mu.
 	announced ingest.Announcement
-	tracks    tracks // that it sends
+	tracks    tracks           // that it sends
+	gate      *multitrack.Gate // what may pass of them; nil before the first unit
 }
 
-func newEncoder(st *Stream, r ingest.Request) *encoder {
+func newEncoder(st *Stream, r ingest.Request, l multitrack.Ladder) *encoder {
 	r.Key = ""
-	return &encoder{stream: st, request: r, done: make(chan struct{})}
+	return &encoder{stream: st, request: r, ladder: l, done: make(chan struct{})}
 }
 
 // tracks are what one encoder sends, the newest of each number.
@@ -31,7 +35,7 @@ type tracks struct {
 }
 
 // maxTracks bounds the numbers of an encoder's tracks of one kind.
-const maxTracks = 16
+const maxTracks = media.MaxVideoTracks
 
 var errTracks = live.Errorf(live.Unsupported, "no more than %d tracks of a kind are supported", maxTracks)
 
@@ -71,7 +75,9 @@ func (e *encoder) Write(u media.Unit) error {
 	err := st.take(e, u)
 	if err != nil && !errors.Is(err, errEnded) {
 		st.log.Warn("media refused", "err", err)
-		st.end("media not usable")
+		var code event.Code
+		err, code = refusedBy(err)
+		st.fail("media not usable", code)
 	}
 	return err
 }

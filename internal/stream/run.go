@@ -6,12 +6,16 @@ import (
 
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/roster"
 )
 
 // run is the stream's one loop. It returns when the record is closed.
 func (st *Stream) run(ctx context.Context) {
-	var ready <-chan struct{}
+	var (
+		built []*packager.Rendition // those that are not ready; a player must see all at once
+		ready <-chan struct{}       // of the first of them
+	)
 	stop := st.listen(ctx)
 	quit := st.owner.quit
 	renew := time.NewTimer(st.owner.renewEvery())
@@ -21,9 +25,13 @@ func (st *Stream) run(ctx context.Context) {
 		case <-st.done:
 		case <-quit:
 			st.end("server is shutting down")
-		case r := <-st.built:
-			ready = r.Ready()
+		case built = <-st.built:
+			ready = built[0].Ready()
 		case <-ready:
+			if built = built[1:]; len(built) > 0 {
+				ready = built[0].Ready()
+				continue
+			}
 			ready = nil
 			st.start(ctx)
 		case <-st.events.woken:

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
@@ -25,12 +26,23 @@ func (st *Stream) take(e *encoder, u media.Unit) error {
 	if err := e.tracks.note(u.Track); err != nil {
 		return err
 	}
-	return st.put(u)
+	if u.Track.Codec == media.H265 && st.channel.ContainerFormat != live.ContainerMP4 {
+		return errContainer
+	}
+	return e.rules(st.channel).Take(u, func(u media.Unit) error { return st.put(e, u) })
 }
 
+var errContainer = live.Errorf(live.Unsupported, "H.265 needs a channel with container format %s", live.ContainerMP4)
+
 // put hands u to the renditions that it belongs to. A viewer could decode nothing before
-// the first keyframe of a track, which makes its rendition. mu is held.
-func (st *Stream) put(u media.Unit) error {
+// the first keyframe of a track, which makes its rendition; the tracks of a multitrack
+// stream begin together. mu is held.
+func (st *Stream) put(e *encoder, u media.Unit) error {
+	if len(st.sources) == 0 {
+		if err := st.begin(e, u); err != nil {
+			return err
+		}
+	}
 	if u.Track.Kind == media.Audio {
 		if u.Track.ID != 0 {
 			return nil
@@ -47,18 +59,30 @@ func (st *Stream) put(u media.Unit) error {
 			return s.rendition.Write(u)
 		}
 	}
-	if !u.Key {
-		return nil
+	return nil
+}
+
+// begin makes the renditions of what e sends, if u is where they can begin: players see
+// them in that order, so the best comes first. mu is held.
+func (st *Stream) begin(e *encoder, u media.Unit) error {
+	all := e.gate.Tracks()
+	if all == nil {
+		if u.Track.Kind != media.Video || !u.Key {
+			return nil
+		}
+		all = []*media.Track{u.Track}
 	}
-	r, err := st.newRendition(u.Track)
-	if err != nil {
-		return err
+	var built []*packager.Rendition
+	for _, t := range all {
+		r, err := st.newRendition(t)
+		if err != nil {
+			return err
+		}
+		st.sources = append(st.sources, source{t.ID, r})
+		built = append(built, r)
 	}
-	st.sources = append(st.sources, source{u.Track.ID, r})
-	if len(st.sources) == 1 {
-		st.built <- r
-	}
-	return r.Write(u)
+	st.built <- built
+	return nil
 }
 
 // newRendition builds the passthrough rendition for a first picture of track t.
@@ -66,7 +90,11 @@ func (st *Stream) newRendition(t *media.Track) (*packager.Rendition, error) {
 	c := st.owner.cfg.Packager
 	c.Container = st.channel.ContainerFormat
 	c.LowLatency = st.channel.LatencyMode != live.LatencyNormal
-	r, err := packager.New(c, renditionName(t))
+	name := renditionName(t)
+	if _, taken := st.media.Rendition(name); taken {
+		name += "-" + strconv.Itoa(t.ID)
+	}
+	r, err := packager.New(c, name)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/store"
 )
@@ -27,10 +28,10 @@ type Stream struct {
 
 	media    *packager.Presentation
 	audience *audience
-	built    chan *packager.Rendition // tells run of the first rendition; holds one
-	done     chan struct{}            // closed by end
-	finished chan struct{}            // closed by Streams.release: the channel is free
-	lastUnit atomic.Int64             // nanoseconds from born to the newest unit
+	built    chan []*packager.Rendition // tells run of the renditions; holds one
+	done     chan struct{}              // closed by end
+	finished chan struct{}              // closed by Streams.release: the channel is free
+	lastUnit atomic.Int64               // nanoseconds from born to the newest unit
 
 	events emitted // that run has not written down
 
@@ -52,17 +53,17 @@ type Stream struct {
 }
 
 // newStream is a stream with its first encoder.
-func newStream(owner *Streams, ch live.Channel, r ingest.Request) (*Stream, *encoder) {
+func newStream(owner *Streams, ch live.Channel, r ingest.Request, l multitrack.Ladder) (*Stream, *encoder) {
 	id, now := live.NewStreamID(), time.Now()
 	st := &Stream{
 		owner: owner, id: id, channel: ch, born: now,
 		log:   owner.log.With("channel", ch.ARN.String(), "stream", id),
 		media: packager.NewPresentation(), audience: newAudience(now),
-		built: make(chan *packager.Rendition, 1),
+		built: make(chan []*packager.Rendition, 1),
 		done:  make(chan struct{}), finished: make(chan struct{}),
 		events: emitted{woken: make(chan struct{}, 1)},
 	}
-	st.encoder = newEncoder(st, r)
+	st.encoder = newEncoder(st, r, l)
 	return st, st.encoder
 }
 

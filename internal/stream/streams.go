@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
@@ -30,6 +31,9 @@ type Config struct {
 	Linger   time.Duration   // how long an ended stream's playlist stays; 0 means 60s
 	Packager packager.Config // parts and window; the container is the channel's
 	Max      int             // streams at once on this node; 0 means 10000
+
+	// Keys opens the stream keys that carry a ladder. Without it none is good.
+	Keys *multitrack.Keys
 
 	// MaxPerAccount is how many streams an account may have at once in a region, on all
 	// nodes; 0 means any number.
@@ -168,14 +172,14 @@ func (s *Streams) Live(channel live.ARN) (*Stream, bool) {
 // Publish admits an encoder: the key must exist, the channel must allow the
 // transport, and nobody else may hold the channel.
 func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session, error) {
-	ch, err := s.authenticate(ctx, r)
+	ch, key, err := s.authenticate(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil { // nobody waits for the answer any more
 		return nil, unavailable(ctx.Err())
 	}
-	st, e := newStream(s, ch, r)
+	st, e := newStream(s, ch, r, key.ladder)
 	if err := s.reserve(ctx, st); err != nil {
 		return nil, err
 	}
@@ -189,10 +193,14 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 	s.mu.Lock()
 	s.id[st.id] = st
 	s.mu.Unlock()
+	admitted := st.admit(key)
 	go func() { // ends with the stream
 		defer s.running.Done()
 		st.run(ctx)
 	}()
+	if admitted != nil {
+		return nil, admitted
+	}
 	return e, nil
 }
 
@@ -200,29 +208,27 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 // nothing about other people's channels.
 var errKey = live.Errorf(live.Denied, "the stream key is not valid")
 
-// maxKey is longer than any key that exists, in bytes.
-const maxKey = 512
-
-func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Channel, error) {
+func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Channel, pass, error) {
 	ctx, cancel := context.WithTimeout(ctx, dbTime)
 	defer cancel()
-	if !strings.HasPrefix(r.Key, "sk_") || len(r.Key) > maxKey {
-		return live.Channel{}, errKey
+	p := s.pass(r.Key, time.Now())
+	if !strings.HasPrefix(p.streamKey, "sk_") || len(p.streamKey) > live.MaxStreamKey {
+		return live.Channel{}, pass{}, errKey
 	}
-	key, err := s.store.ByLookup(ctx, live.ServiceIVS, live.TypeStreamKey, live.StreamKeyLookup(r.Key))
+	key, err := s.store.ByLookup(ctx, live.ServiceIVS, live.TypeStreamKey, live.StreamKeyLookup(p.streamKey))
 	if errors.Is(err, store.ErrNotFound) {
-		return live.Channel{}, errKey
+		return live.Channel{}, pass{}, errKey
 	} else if err != nil {
-		return live.Channel{}, unavailable(err)
+		return live.Channel{}, pass{}, unavailable(err)
 	}
 	ch, err := s.loadChannel(ctx, key.Parent)
 	if err != nil {
-		return live.Channel{}, err
+		return live.Channel{}, pass{}, err
 	}
 	if !r.Encrypted && !ch.InsecureIngest {
-		return live.Channel{}, live.Errorf(live.Denied, "the channel does not allow %s: use RTMPS, or set insecureIngest", r.Protocol)
+		return live.Channel{}, pass{}, live.Errorf(live.Denied, "the channel does not allow %s: use RTMPS, or set insecureIngest", r.Protocol)
 	}
-	return ch, nil
+	return ch, p, nil
 }
 
 func (s *Streams) loadChannel(ctx context.Context, arn live.ARN) (live.Channel, error) {
