@@ -44,6 +44,31 @@ func (h ADTS) append(b []byte, n int) []byte {
 		h.channels<<6|byte(n>>11)&3, byte(n>>3), byte(n<<5)|0x1f, 0xfc)
 }
 
+// Config is the AudioSpecificConfig of AAC frames under such headers.
+func (h ADTS) Config() []byte {
+	return []byte{(h.profile+1)<<3 | h.rate>>1, h.rate<<7 | h.channels<<3}
+}
+
+// ErrADTS means bytes that are no ADTS header, or one of a form that nobody uses.
+var ErrADTS = errors.New("mpegts: not an ADTS header")
+
+// ParseADTS reads the header of an AAC frame (ISO 13818-7 6.2): what it says of the
+// track, its own size and that of the frame with it.
+func ParseADTS(b []byte) (h ADTS, head, size int, err error) {
+	if len(b) < adtsSize || b[0] != 0xff || b[1]&0xf6 != 0xf0 {
+		return ADTS{}, 0, 0, ErrADTS
+	}
+	h = ADTS{profile: b[2] >> 6, rate: b[2] >> 2 & 0x0f, channels: b[2]&1<<2 | b[3]>>6}
+	head, size = adtsSize, int(b[3]&3)<<11|int(b[4])<<3|int(b[5]>>5)
+	if b[1]&1 == 0 {
+		head += 2 // a checksum
+	}
+	if int(h.rate) >= len(rates) || size <= head || b[6]&3 != 0 { // several frames in one
+		return ADTS{}, 0, 0, ErrADTS
+	}
+	return h, head, size, nil
+}
+
 type bits struct {
 	b   []byte
 	at  int

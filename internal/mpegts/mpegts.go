@@ -1,7 +1,10 @@
 // Package mpegts writes MPEG transport streams (ISO 13818-1) of one H.264 and at most
 // one AAC track, as HLS wants them: tables on demand, an access unit delimiter first in
 // every picture, parameter sets before every IDR picture, PCR on the video PID. It
-// appends whole packets to the caller's buffer, reads nothing and does no I/O.
+// appends whole packets to the caller's buffer and does no I/O.
+//
+// It also takes apart what encoders send: a Demuxer finds the program and joins its PES
+// packets. It trusts nothing in them, does not look at PCR, and knows no codec.
 //
 // The tables always announce timed metadata (ID3), whether or not there will be any:
 // nothing changes for a player when the first tag comes.
