@@ -24,6 +24,7 @@ const (
 	nalIDR   = 5
 	nalSPS   = 7
 	nalPPS   = 8
+	nalAUD   = 9
 )
 
 // AVCConfig is an AVCDecoderConfigurationRecord ("avcC", ISO 14496-15 5.3.3.1).

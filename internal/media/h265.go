@@ -24,7 +24,7 @@ const (
 	nal265SuffixSEI = 40
 )
 
-// maxSets bounds the parameter sets of an hvcC; encoders send three.
+// maxSets bounds the parameter sets of a track, or of a kind in it; encoders send three.
 const maxSets = 64
 
 // HVCConfig is an HEVCDecoderConfigurationRecord ("hvcC", ISO 14496-15 8.3.3.1).
