@@ -29,10 +29,14 @@ type Request struct {
 	// channel's passphrase. A channel without insecureIngest takes nothing else
 	// (low-latency.md 3.1).
 	Encrypted bool
-	Key       string     // the stream key; secret, never logged
-	Params    url.Values // query of the publish name: priority, keyframeInterval, ...
-	Remote    string     // host:port of the encoder
-	Agent     string     // what the encoder calls itself (RTMP flashVer); may be ""
+	// Unlock reports whether passphrase is the one that the encoder encrypts with; nil
+	// when its transport knows none. Then who has the right key but another passphrase
+	// than the channel's is refused like one with a wrong key. It takes a millisecond.
+	Unlock func(passphrase string) bool
+	Key    string     // the stream key; secret, never logged
+	Params url.Values // query of the publish name: priority, keyframeInterval, ...
+	Remote string     // host:port of the encoder
+	Agent  string     // what the encoder calls itself (RTMP flashVer); may be ""
 }
 
 // Announcement is what the encoder said of itself before its media (RTMP onMetaData);

@@ -14,6 +14,13 @@ import (
 	"github.com/sluice-live/sluice/internal/store"
 )
 
+// encrypted makes a request one over SRT that is encrypted with a passphrase.
+func encrypted(passphrase string) func(*ingest.Request) {
+	return func(r *ingest.Request) {
+		r.Protocol, r.Encrypted, r.Unlock = ingest.SRT, true, func(p string) bool { return p == passphrase }
+	}
+}
+
 func TestAdmission(t *testing.T) {
 	for name, tt := range map[string]struct {
 		with    func(*live.Channel)
@@ -27,6 +34,20 @@ func TestAdmission(t *testing.T) {
 		"a secure channel takes RTMPS": {
 			with:    func(c *live.Channel) { c.InsecureIngest = false },
 			request: func(r *ingest.Request) { r.Protocol, r.Encrypted = ingest.RTMPS, true },
+		},
+		"a secure channel takes SRT with its passphrase": {
+			with:    func(c *live.Channel) { c.InsecureIngest, c.SRTPassphrase = false, "passphrase" },
+			request: encrypted("passphrase"),
+		},
+		"and with no other": {
+			with:    func(c *live.Channel) { c.InsecureIngest, c.SRTPassphrase = false, "passphrase" },
+			request: encrypted("another"), want: live.Denied,
+		},
+		"an insecure channel takes SRT with its passphrase": {
+			with: func(c *live.Channel) { c.SRTPassphrase = "passphrase" }, request: encrypted("passphrase"),
+		},
+		"which may not be wrong": {
+			with: func(c *live.Channel) { c.SRTPassphrase = "passphrase" }, request: encrypted("another"), want: live.Denied,
 		},
 		"a secure channel refuses RTMP": {with: func(c *live.Channel) { c.InsecureIngest = false }, want: live.Denied},
 		"no key":                        {request: func(r *ingest.Request) { r.Key = "" }, want: live.Denied},

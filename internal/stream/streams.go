@@ -225,8 +225,11 @@ func (s *Streams) authenticate(ctx context.Context, r ingest.Request) (live.Chan
 	if err != nil {
 		return live.Channel{}, pass{}, err
 	}
+	if r.Unlock != nil && !r.Unlock(ch.SRTPassphrase) {
+		return live.Channel{}, pass{}, errKey
+	}
 	if !r.Encrypted && !ch.InsecureIngest {
-		return live.Channel{}, pass{}, live.Errorf(live.Denied, "the channel does not allow %s: use RTMPS, or set insecureIngest", r.Protocol)
+		return live.Channel{}, pass{}, live.Errorf(live.Denied, "the channel does not allow %s in the clear: encrypt, or set insecureIngest", r.Protocol)
 	}
 	return ch, p, nil
 }
