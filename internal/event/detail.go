@@ -129,6 +129,7 @@ type LimitName string
 const (
 	IngestBitrate        LimitName = "Ingest Bitrate"
 	IngestResolution     LimitName = "Ingest Resolution"
+	IngestFrameRate      LimitName = "Ingest Framerate" // ours: IVS publishes the limit and no event
 	ConcurrentBroadcasts LimitName = "Concurrent Broadcasts"
 	ConcurrentViewers    LimitName = "Concurrent Viewers"
 )
@@ -138,16 +139,18 @@ type Unit string
 
 // Units of limits (low-latency.md 9.3).
 const (
-	BitsPerSecond Unit = "bits per second"
-	TotalPixels   Unit = "total pixels"
-	PixelsPerEdge Unit = "pixels per edge"
-	ActiveStreams Unit = "active streams"
-	Viewers       Unit = "viewers"
+	BitsPerSecond   Unit = "bits per second"
+	TotalPixels     Unit = "total pixels"
+	PixelsPerEdge   Unit = "pixels per edge"
+	FramesPerSecond Unit = "frames per second"
+	ActiveStreams   Unit = "active streams"
+	Viewers         Unit = "viewers"
 )
 
 var units = map[LimitName][]Unit{
 	IngestBitrate:        {BitsPerSecond},
 	IngestResolution:     {TotalPixels, PixelsPerEdge},
+	IngestFrameRate:      {FramesPerSecond},
 	ConcurrentBroadcasts: {ActiveStreams},
 	ConcurrentViewers:    {Viewers},
 }

@@ -32,7 +32,6 @@ type Meter struct {
 	bits      window                 // of all tracks
 	video     [maxTracks]*videoTrack // nil before the first picture
 	audio     [maxTracks]bool        // those that were heard
-	announced int64                  // bits per second; 0 when not known
 	condition condition
 	current   Second
 	over      []Second // seconds to be drained, oldest first
@@ -72,14 +71,6 @@ func New(limits func(multitrack bool) Limits, now time.Time) *Meter {
 	}
 	m.limit = m.limits(false)
 	return m
-}
-
-// Announce takes note of the bit rate that the encoder says it will send, in bits per
-// second, all tracks together; 0 for unknown.
-func (m *Meter) Announce(bitRate int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.announced = max(bitRate, 0)
 }
 
 // Unit takes a unit that arrived. ok is false when a limit is exceeded for the first
@@ -222,10 +213,12 @@ func (m *Meter) Drain(now time.Time) []Second {
 	return over
 }
 
-// Health is how the stream is at now. It changes as it is asked for: STARVING becomes
-// HEALTHY only after media has come as expected for a while.
-func (m *Meter) Health(now time.Time) live.Health {
+// Health is how the stream is at now. announced is the bit rate that the encoder says it
+// sends, in bits per second, all tracks together; 0 for unknown. The answer depends on
+// those before: STARVING becomes HEALTHY only after media has come as expected for a
+// while. So it is to be asked for regularly.
+func (m *Meter) Health(now time.Time, announced int64) live.Health {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.condition.judge(now.Sub(m.start), &m.bits, m.announced)
+	return m.condition.judge(now.Sub(m.start), &m.bits, announced)
 }

@@ -227,7 +227,6 @@ func TestHealth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := New(nil, t0)
-			m.Announce(tt.announced)
 			track := picture(640, 360, 0)
 			var got []change
 			for at := time.Duration(0); at < 20*s; at += 100 * time.Millisecond {
@@ -236,7 +235,7 @@ func TestHealth(t *testing.T) {
 						m.Unit(&media.Unit{Track: track, Data: make([]byte, x.bitRate/80), Received: t0.Add(at)})
 					}
 				}
-				if h := m.Health(t0.Add(at)); len(got) == 0 || got[len(got)-1].is != h {
+				if h := m.Health(t0.Add(at), tt.announced); len(got) == 0 || got[len(got)-1].is != h {
 					got = append(got, change{at, h})
 				}
 			}

@@ -71,7 +71,6 @@ var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
 // Write implements ingest.Session.
 func (e *encoder) Write(u media.Unit) error {
 	st := e.stream
-	st.lastUnit.Store(int64(u.Received.Sub(st.born)))
 	err := st.take(e, u)
 	if err != nil && !errors.Is(err, errEnded) {
 		st.log.Warn("media refused", "err", err)

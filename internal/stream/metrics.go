@@ -20,6 +20,7 @@ type metrics struct {
 // newMetrics registers with reg, never the default registry: two servers fit in one test.
 func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 	f := promauto.With(reg)
+	reg.MustRegister(newGauges(s))
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_streams", Help: "Streams that this node owns, live or starting."}, func() float64 {
 		s.mu.RLock()
 		defer s.mu.RUnlock()

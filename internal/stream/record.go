@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/meter"
 	"github.com/sluice-live/sluice/internal/store"
 )
 
@@ -84,6 +85,7 @@ func (st *Stream) create(ctx context.Context, e *encoder) error {
 		Ingest: live.Ingest{Protocol: string(e.request.Protocol)},
 	}
 	st.about = event.Of(st.session)
+	st.meter = meter.New(o.limits(ch), st.born)
 	st.emit(event.State{Name: event.SessionCreated})
 	if err := o.store.CreateSession(ctx, st.session, st.taken()...); err != nil {
 		return unavailable(err)

@@ -158,25 +158,12 @@ func (st *Stream) tell(ctx context.Context, e roster.Entry) error {
 	return st.owner.roster.Announce(ctx, e)
 }
 
-// Thresholds of health (low-latency.md 10, proposed).
-const (
-	starveAfter  = 3 * time.Second // without media
-	healthyAfter = 3 * time.Second // of media since the start
-)
-
 func (st *Stream) state(now time.Time) live.State {
 	st.mu.Lock()
 	started := st.started
 	st.mu.Unlock()
-	health := live.Healthy
-	switch silent := now.Sub(st.born) - time.Duration(st.lastUnit.Load()); {
-	case silent > starveAfter:
-		health = live.Starving
-	case now.Sub(started) < healthyAfter:
-		health = live.Unknown
-	}
 	return live.State{
-		Channel: st.channel.ARN, Stream: st.id, Started: started, Health: health,
+		Channel: st.channel.ARN, Stream: st.id, Started: started, Health: st.vitals.health(),
 		Viewers: st.viewers(now), Node: st.owner.cfg.Node, Origin: st.owner.cfg.Origin,
 	}
 }

@@ -29,6 +29,9 @@ func (st *Stream) take(e *encoder, u media.Unit) error {
 	if u.Track.Codec == media.H265 && st.channel.ContainerFormat != live.ContainerMP4 {
 		return errContainer
 	}
+	if b, ok := st.meter.Unit(&u); !ok {
+		return st.breached(b)
+	}
 	return e.rules(st.channel).Take(u, func(u media.Unit) error { return st.put(e, u) })
 }
 

@@ -3,12 +3,12 @@ package stream
 import (
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/meter"
 	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/store"
@@ -19,21 +19,22 @@ type Stream struct {
 	owner *Streams
 	log   *slog.Logger
 	id    string
-	born  time.Time // what lastUnit counts from, so that a clock that is set starves nobody
+	born  time.Time
 
 	// Written by open, before anybody else knows of the stream.
 	channel    live.Channel // as it was at go-live
 	about      event.Stream // what events say that they are about
 	generation int64        // of the lease; every write of the record carries it
+	meter      *meter.Meter // of what encoders send
 
 	media    *packager.Presentation
 	audience *audience
 	built    chan []*packager.Rendition // tells run of the renditions; holds one
 	done     chan struct{}              // closed by end
 	finished chan struct{}              // closed by Streams.release: the channel is free
-	lastUnit atomic.Int64               // nanoseconds from born to the newest unit
 
 	events emitted // that run has not written down
+	vitals vitals
 
 	// run's alone, after open.
 	lease     store.Lease

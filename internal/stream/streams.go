@@ -17,9 +17,11 @@ import (
 
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/meter"
 	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/roster"
+	"github.com/sluice-live/sluice/internal/series"
 	"github.com/sluice-live/sluice/internal/store"
 )
 
@@ -34,6 +36,15 @@ type Config struct {
 
 	// Keys opens the stream keys that carry a ladder. Without it none is good.
 	Keys *multitrack.Keys
+
+	// Limits is what an encoder may send to a channel, in one video track or in several;
+	// nil for anything.
+	Limits func(ch live.Channel, multitrack bool) meter.Limits
+	// Record takes what is measured; it may be nil.
+	Record func(of series.Scope, at time.Time, samples ...series.Sample)
+	// MetricChannels is how many channels may have gauges of their own; those that went
+	// live first have them.
+	MetricChannels int
 
 	// MaxPerAccount is how many streams an account may have at once in a region, on all
 	// nodes; 0 means any number.
@@ -71,6 +82,7 @@ type Streams struct {
 	channel map[live.ARN]*Stream  // not yet finished, by channel; at most cfg.Max
 	id      map[string]*Stream    // of those the open ones, and those in over
 	over    map[*Stream]time.Time // when those finished whose playlist lingers
+	crowded map[place]time.Time   // when the world heard that there are too many streams
 }
 
 // New returns Streams that has started nothing.
@@ -88,6 +100,7 @@ func New(log *slog.Logger, st records, ro *roster.Roster, reg prometheus.Registe
 		log: log, cfg: c, store: st, roster: ro,
 		quit:    make(chan struct{}),
 		channel: map[live.ARN]*Stream{}, id: map[string]*Stream{}, over: map[*Stream]time.Time{},
+		crowded: map[place]time.Time{},
 	}
 	s.metrics = newMetrics(reg, s)
 	return s
@@ -103,9 +116,14 @@ func (s *Streams) Run(ctx context.Context) error {
 	defer stop()
 	tick := time.NewTicker(roster.Interval)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	second := time.NewTicker(measureEvery)
+	defer second.Stop()
+	for n := 1; ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
+		case now := <-second.C:
+			s.measure(ctx, now, n%countEvery == 0)
+			n++
 		case <-tick.C:
 			s.announceAll(ctx)
 			s.forget(time.Now())
@@ -151,6 +169,7 @@ func (s *Streams) forget(now time.Time) {
 			delete(s.id, st.id)
 		}
 	}
+	maps.DeleteFunc(s.crowded, func(_ place, told time.Time) bool { return now.Sub(told) >= tellBroadcasts })
 }
 
 // Stream returns the stream with that id if this node owns it, or did until a moment ago.
@@ -181,6 +200,7 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 	}
 	st, e := newStream(s, ch, r, key.ladder)
 	if err := s.reserve(ctx, st); err != nil {
+		s.tooMany(ctx, ch.ARN, err)
 		return nil, err
 	}
 	// From here the stream must end by itself even when the encoder is already gone.
