@@ -46,6 +46,9 @@ type Config struct {
 
 	Quotas string `default:"self-hosted" help:"Limits on requests and resources of an account: self-hosted (only what clients rely on), aws (the published quotas), or a file as the command quotas prints it."`
 
+	IngestLimits   string `default:"ivs" help:"Limits on what an encoder may send, by the type of its channel: ivs (bit rate, resolution and frame rate as IVS has them; over one it is disconnected) or off."`
+	MetricChannels int    `default:"200" help:"Most live channels with Prometheus metrics of their own (bit rates, frame rate, keyframe interval), 0 to 100000; the rest are only in the sums."`
+
 	Audit         string `default:"on" help:"Log of API calls, in the form of CloudTrail: on (the directory audit in data-dir), off, or a directory."`
 	AuditMaxSize  Bytes  `default:"32MiB" help:"Size at which a file of the audit log is followed by the next, 64KiB to 16GiB."`
 	AuditMaxFiles int    `default:"10" help:"Files of the audit log that are kept, 2 to 100000: as many for calls with a valid signature as for those without."`

@@ -114,6 +114,8 @@ func TestLoadRefuses(t *testing.T) {
 		"all next to another role":      {args: []string{"--roles=all,media"}, want: []string{"roles", `"all"`}},
 		"no role":                       {args: []string{"--roles="}, want: []string{"roles"}},
 		"a node name with a dot":        {args: []string{"--node=a.b"}, want: []string{"node", `"a.b"`}},
+		"limits nobody knows":           {args: []string{"--ingest-limits=aws"}, want: []string{"ingest-limits", `"aws"`, "ivs or off"}},
+		"too few channels with metrics": {args: []string{"--metric-channels=-1"}, want: []string{"metric-channels", "0 to 100000"}},
 		"a part too short":              {args: []string{"--hls-part=99ms"}, want: []string{"hls-part", `"99ms"`, "100ms to 2s"}},
 		"a part too long":               {args: []string{"--hls-part=2001ms"}, want: []string{"hls-part", "100ms to 2s"}},
 		"a window too short":            {args: []string{"--hls-window=5s"}, want: []string{"hls-window", `"5s"`}},
@@ -247,7 +249,7 @@ func TestPrintLoadsBack(t *testing.T) {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2",
 			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--bus=nats://a,b", "--blob=s3://b?region=x",
-			"--quotas=aws", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
+			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",
 		},
 	} {

@@ -44,6 +44,9 @@ func (c *Config) Validate() error {
 
 	rule(c.Quotas != "", "quotas", c.Quotas, "self-hosted, aws or a file")
 
+	rule(c.IngestLimits == "ivs" || c.IngestLimits == "off", "ingest-limits", c.IngestLimits, "ivs or off")
+	within(rule, "metric-channels", c.MetricChannels, 0, 100000)
+
 	rule(c.Audit != "", "audit", c.Audit, "on, off or a directory")
 	within(rule, "audit-max-size", c.AuditMaxSize, 64<<10, 16<<30)
 	within(rule, "audit-max-files", c.AuditMaxFiles, 2, 100000)

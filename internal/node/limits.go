@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-live/sluice/internal/control"
 	"github.com/sluice-live/sluice/internal/ivsapi"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/meter"
 	"github.com/sluice-live/sluice/internal/quota"
 	"github.com/sluice-live/sluice/internal/restjson"
 )
@@ -30,6 +31,14 @@ func resourceLimits(p quota.Profile) control.Limits {
 		Tags:                    of(p.IVS.TagsPerResource),
 		MetadataBytes:           of(p.IVS.MetadataBytes),
 	}
+}
+
+// ingestLimits is what encoders may send to a channel, nil for anything.
+func (n *node) ingestLimits() func(live.Channel, bool) meter.Limits {
+	if n.cfg.IngestLimits == "off" {
+		return nil
+	}
+	return meter.LimitsOf
 }
 
 // throttle refuses requests over the rates of p. It stands behind authorization: what

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-live/sluice/internal/principal"
 	"github.com/sluice-live/sluice/internal/quota"
 	"github.com/sluice-live/sluice/internal/roster"
+	"github.com/sluice-live/sluice/internal/series"
 	"github.com/sluice-live/sluice/internal/store"
 	"github.com/sluice-live/sluice/internal/stream"
 	"github.com/sluice-live/sluice/internal/sts"
@@ -57,6 +58,7 @@ type node struct {
 	control *control.Control
 	people  *principal.Directory
 	tokens  *sts.Tokens
+	series  *series.Recorder
 	streams *stream.Streams // without the media role nobody publishes to it
 
 	demoChannel string // id of the demo's channel; "" without demo
@@ -203,7 +205,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if n.admin.ID != "" && n.opts.AccessKeyID == "" {
 		n.ready.Credentials = filepath.Join(n.cfg.DataDir, credentialsFile)
 	}
+	n.series = series.New(n.log, n.store, n.reg, n.name, time.Now)
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
+		Limits: n.ingestLimits(), Record: n.series.Add, MetricChannels: n.cfg.MetricChannels,
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers, MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams),
 		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
 	})
@@ -276,6 +280,7 @@ func (n *node) services(ctx context.Context) error {
 	if n.audit != nil {
 		n.add("audit", n.audit.Run) // before http, and so after it when it stops
 	}
+	n.add("series", n.series.Run) // before streams, and so after them when it stops
 	n.add("http", n.http.Run)
 	n.add("streams", n.streams.Run)
 	for _, s := range n.rtmp {

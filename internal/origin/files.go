@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/stream"
 )
 
 // playlist answers a media playlist, parked until it holds what the client asked for
@@ -55,7 +57,8 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *pac
 }
 
 // file answers a segment (12.ts), a part (12.3.ts) or an initialization section (init0.mp4).
-func (o *Origin) file(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition, file string) {
+// st hears how much of it was delivered.
+func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, file string) {
 	ref, ok := parseFile(file)
 	if !ok || ref.ext != rendition.Extension() {
 		notFound(w, r)
@@ -89,14 +92,24 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, rendition *package
 	if r.Header["Range"] != nil {
 		counted := counter{ResponseWriter: w}
 		http.ServeContent(&counted, r, "", modified, io.NewSectionReader(readerAt(blob.Chunks), 0, int64(blob.Size)))
-		o.metrics.bytes.Add(float64(counted.bytes))
+		o.delivered(st, blob, int64(counted.bytes))
 		return
 	}
 	h["Accept-Ranges"] = o.fixed.bytes
 	h.Set("Content-Length", strconv.Itoa(blob.Size))
 	if r.Method != http.MethodHead {
 		n, _ := blob.WriteTo(w) // a viewer that left reads nothing more
-		o.metrics.bytes.Add(float64(n))
+		o.delivered(st, blob, n)
+	}
+}
+
+// delivered counts that a viewer was given n bytes of a file.
+func (o *Origin) delivered(st *stream.Stream, blob packager.Blob, n int64) {
+	o.metrics.bytes.Add(float64(n))
+	if blob.Duration > 0 && blob.Size > 0 {
+		d := time.Duration(float64(blob.Duration) * float64(n) / float64(blob.Size))
+		o.metrics.seconds.Add(d.Seconds())
+		st.Delivered(d)
 	}
 }
 

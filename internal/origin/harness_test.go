@@ -32,6 +32,7 @@ type site struct {
 	streams *stream.Streams
 	roster  *roster.Roster
 	db      *store.Store
+	reg     *prometheus.Registry
 }
 
 func newSite(t testing.TB) *site {
@@ -44,8 +45,8 @@ func newSite(t testing.TB) *site {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{db: db, roster: roster.New(nobody{}, time.Now)}
-	reg, quiet := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	s := &site{db: db, roster: roster.New(nobody{}, time.Now), reg: prometheus.NewRegistry()}
+	reg, quiet := s.reg, slog.New(slog.DiscardHandler)
 	s.streams = stream.New(quiet, db, s.roster, reg, stream.Config{Node: "a", Origin: self})
 	s.Origin = New(s.streams, s.roster, reg, self)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

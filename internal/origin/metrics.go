@@ -6,7 +6,7 @@ import (
 )
 
 type metrics struct {
-	multivariants, playlists, files, bytes prometheus.Counter
+	multivariants, playlists, files, bytes, seconds prometheus.Counter
 }
 
 // newMetrics registers with reg. The counters are taken out of their vector once:
@@ -19,5 +19,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		playlists:     requests.WithLabelValues("playlist"),
 		files:         requests.WithLabelValues("media"),
 		bytes:         f.NewCounter(prometheus.CounterOpts{Name: "sluice_playback_bytes_total", Help: "Bytes of playlists and media written to viewers, headers not counted."}),
+		seconds:       f.NewCounter(prometheus.CounterOpts{Name: "sluice_playback_seconds_total", Help: "Playing time of the media that was written to viewers."}),
 	}
 }

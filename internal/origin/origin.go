@@ -206,5 +206,5 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 		o.playlist(w, r, rendition, st.Channel().LatencyMode != live.LatencyNormal)
 		return
 	}
-	o.file(w, r, rendition, file)
+	o.file(w, r, st, rendition, file)
 }

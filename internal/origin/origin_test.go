@@ -413,3 +413,48 @@ func TestViewersAreCounted(t *testing.T) {
 		}
 	})
 }
+
+func TestDeliveredTimeIsCounted(t *testing.T) {
+	s := newSite(t)
+	e := s.publish(t)
+	s.golive(t, e, 80)
+	for _, tt := range []struct {
+		rule, method, file, bytes string
+		want                      time.Duration // about
+	}{
+		{"a segment plays for a segment", "GET", "0.ts", "", 32 * time.Second / 30},
+		{"a part for a part", "GET", "1.0.ts", "", time.Second / 5},
+		{"half a segment for half of that", "GET", "0.ts", "bytes=0-%d", 16 * time.Second / 30},
+		{"a playlist for nothing", "GET", "index.m3u8", "", 0},
+		{"a file that is not there neither", "GET", "9.ts", "", 0},
+		{"nor one that is not sent", "HEAD", "0.ts", "", 0},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			var header []string
+			if tt.bytes != "" {
+				header = []string{"Range", fmt.Sprintf(tt.bytes, s.get(e.path(tt.file)).Body.Len()/2-1)}
+			}
+			before := s.delivered(t)
+			s.do(tt.method, e.path(tt.file), header...)
+			if got := s.delivered(t) - before; max(got-tt.want, tt.want-got) > tt.want/10 {
+				t.Errorf("%v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// delivered is how long what was delivered plays for.
+func (s *site) delivered(t *testing.T) time.Duration {
+	t.Helper()
+	all, err := s.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.GetName() == "sluice_playback_seconds_total" {
+			return time.Duration(f.GetMetric()[0].GetCounter().GetValue() * float64(time.Second))
+		}
+	}
+	t.Fatal("no metric of delivered time")
+	return 0
+}

@@ -17,8 +17,9 @@ type PlaylistRequest struct {
 
 // Blob is media in shared memory, which must not be changed: one chunk per part.
 type Blob struct {
-	Chunks [][]byte
-	Size   int // bytes
+	Chunks   [][]byte
+	Size     int           // bytes
+	Duration time.Duration // that it plays for; 0 of an initialization section
 }
 
 // WriteTo implements io.WriterTo.
@@ -106,26 +107,29 @@ func (r *Rendition) Segment(ctx context.Context, msn int64) (Blob, error) {
 		return Blob{}, err
 	}
 	seg := s.segment(msn)
-	return Blob{seg.data, seg.size}, nil
+	return Blob{seg.data, seg.size, seg.tags.Duration}, nil
 }
 
 // Part returns a part. It waits for the next one, which playlists hint at; if that
 // does not come because its segment is complete, it fails with ErrNotFound.
 func (r *Rendition) Part(ctx context.Context, msn int64, part int) (Blob, error) {
-	var data []byte
+	var (
+		data     []byte
+		duration time.Duration
+	)
 	_, err := r.wait(ctx, func(s *snapshot) (bool, error) {
 		if !s.live || !s.lowLatency || part < 0 {
 			return false, ErrNotFound
 		}
-		parts := s.open.data
+		parts, tags := s.open.data, s.open.tags.Parts
 		if seg := s.segment(msn); seg != nil {
-			parts = seg.data
+			parts, tags = seg.data, seg.tags.Parts
 		} else if msn != s.last()+1 {
 			parts = nil
 		}
 		switch {
 		case part < len(parts):
-			data = parts[part]
+			data, duration = parts[part], tags[part].Duration
 			return true, nil
 		case s.ended:
 		case msn == s.last()+1 && part == len(parts), msn == s.last()+2 && part == 0:
@@ -136,14 +140,14 @@ func (r *Rendition) Part(ctx context.Context, msn int64, part int) (Blob, error)
 	if err != nil {
 		return Blob{}, err
 	}
-	return Blob{[][]byte{data}, len(data)}, nil
+	return Blob{[][]byte{data}, len(data), duration}, nil
 }
 
 // Init returns an initialization section that some segment still needs.
 func (r *Rendition) Init(version int) (Blob, error) {
 	for _, c := range r.snap.Load().sections {
 		if c.version == version && c.data != nil {
-			return Blob{[][]byte{c.data}, len(c.data)}, nil
+			return Blob{[][]byte{c.data}, len(c.data), 0}, nil
 		}
 	}
 	return Blob{}, ErrNotFound

@@ -26,7 +26,7 @@ func newGauges(s *Streams) *gauges {
 		pictures: desc("sluice_ingest_frames_per_second", "Pictures received in the last second, of the first video track."),
 		interval: desc("sluice_ingest_keyframe_interval_seconds", "Time between the last two keyframes of the first video track."),
 		unseen: prometheus.NewDesc("sluice_ingest_channels_unseen",
-			"Channels that have no gauges of their own because there are more than metrics-channels.", nil, nil),
+			"Channels that have no gauges of their own because there are more than metric-channels.", nil, nil),
 	}
 }
 
