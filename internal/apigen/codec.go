@@ -145,11 +145,17 @@ func (g *generator) encoders() error {
 			headers = headers || ref.Location == "header"
 		}
 	}
+	var imports []string
 	if headers {
-		g.header(`"net/http"`, "", runtime)
-	} else {
-		g.header(runtime)
+		imports = append(imports, `"net/http"`)
 	}
+	if slices.ContainsFunc(slices.Collect(maps.Keys(g.outputs)), g.listed) {
+		imports = append(imports, `"slices"`)
+	}
+	if imports != nil {
+		imports = append(imports, "")
+	}
+	g.header(append(imports, runtime)...)
 	g.p("// timeLayout is how this service writes timestamps, in UTC.")
 	g.p("const timeLayout = %q\n", g.layout)
 	for _, name := range slices.Sorted(maps.Keys(g.outputs)) {
@@ -159,7 +165,16 @@ func (g *generator) encoders() error {
 			method = "Encode"
 			g.p("// Encode writes the body of a response; package restjson calls it.")
 		}
-		g.p("func (v *%s) %s(e *restjson.Encoder) {\ne.Begin()", goName(name), method)
+		if g.listed(name) {
+			g.p("// Encoded returns v with its JSON made, once and for all responses that it will be in.")
+			g.p("func (v %s) Encoded() %[1]s {\nv.encoded = nil\ne := restjson.NewEncoder(1 << 9)\nv.encode(e)", goName(name))
+			g.p("v.encoded = slices.Clone(e.Bytes())\nreturn v\n}\n")
+		}
+		g.p("func (v *%s) %s(e *restjson.Encoder) {", goName(name), method)
+		if g.listed(name) {
+			g.p("if v.encoded != nil {\ne.Raw(v.encoded)\nreturn\n}")
+		}
+		g.p("e.Begin()")
 		var bound []string
 		for _, m := range s.MemberNames() {
 			ref := s.Members[m]

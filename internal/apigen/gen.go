@@ -198,6 +198,10 @@ func (g *generator) optional(s *Shape, name string) bool {
 	return !s.Requires(name) && t != "list" && t != "map"
 }
 
+// listed tells whether values of a structure are in so many responses that their JSON is
+// worth keeping: channels are what lists are long of.
+func (g *generator) listed(name string) bool { return name == "ChannelSummary" && g.outputs[name] }
+
 // types writes the Go types and the constants of enums.
 func (g *generator) types() error {
 	imports := []string{}
@@ -226,6 +230,9 @@ func (g *generator) types() error {
 				note = " // required"
 			}
 			g.p("%s %s%s", goName(member), typ, note)
+		}
+		if g.listed(name) {
+			g.p("\nencoded []byte // set by Encoded")
 		}
 		g.p("}\n")
 	}

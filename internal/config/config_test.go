@@ -248,7 +248,7 @@ func TestPrintLoadsBack(t *testing.T) {
 		"every key": {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2",
 			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--max-connections=7", "--max-publishers=9",
-			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--bus=nats://a,b", "--blob=s3://b?region=x",
+			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--store-cache=1MiB", "--bus=nats://a,b", "--blob=s3://b?region=x",
 			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",
 		},

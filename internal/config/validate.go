@@ -48,6 +48,7 @@ func (c *Config) Validate() error {
 	within(rule, "metric-channels", c.MetricChannels, 0, 100000)
 
 	rule(c.Audit != "", "audit", c.Audit, "on, off or a directory")
+	within(rule, "store-cache", c.StoreCache, 0, 64<<30)
 	within(rule, "audit-max-size", c.AuditMaxSize, 64<<10, 16<<30)
 	within(rule, "audit-max-files", c.AuditMaxFiles, 2, 100000)
 

@@ -85,7 +85,7 @@ func (c *Control) channel(ctx context.Context, r store.Reader, caller restjson.C
 	if err != nil {
 		return live.Channel{}, row, err
 	}
-	ch, err := store.ChannelOf(row)
+	ch, err := store.Made(row, store.ChannelOf)
 	return ch, row, err
 }
 
@@ -241,11 +241,10 @@ func (c *Control) ListChannels(ctx context.Context, in *ivsapi.ListChannelsReque
 	out := &ivsapi.ListChannelsResponse{}
 	rows, out.NextToken = page(rows, limit, func(r store.Row) string { return r.ARN.ID },
 		func(after string) string { return c.pages.token(pq, after) })
-	channels, err := read(rows, store.ChannelOf)
+	out.Channels, err = read(rows, func(r store.Row) (ivsapi.ChannelSummary, error) { return store.Made(r, summaryOf) })
 	if err != nil {
 		return nil, err
 	}
-	out.Channels = wireSummaries(channels)
 	return out, nil
 }
 

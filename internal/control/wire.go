@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ivsapi"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/restjson"
+	"github.com/sluice-live/sluice/internal/store"
 )
 
 func (c *Control) playbackURL(caller restjson.Caller, channel live.ARN) string {
@@ -40,22 +41,19 @@ func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.C
 	}
 }
 
-// wireSummaries are channels as a list shows them.
-func wireSummaries(all []live.Channel) []ivsapi.ChannelSummary {
-	out := make([]ivsapi.ChannelSummary, len(all))
-	arns := make([]string, len(all))
-	for i := range all {
-		ch := &all[i] // which the members point to
-		arns[i] = ch.ARN.String()
-		out[i] = ivsapi.ChannelSummary{
-			Arn: &arns[i], Name: &ch.Name, LatencyMode: &ch.LatencyMode, Type: &ch.Type,
-			Preset: &ch.Preset, Authorized: &ch.Authorized, InsecureIngest: &ch.InsecureIngest,
-			RecordingConfigurationArn:    &ch.RecordingConfiguration,
-			PlaybackRestrictionPolicyArn: &ch.PlaybackRestrictionPolicy,
-			AdConfigurationArn:           &ch.AdConfiguration, Tags: ch.Tags, // never nil in a row
-		}
+// summaryOf is a channel as a list shows it.
+func summaryOf(r store.Row) (ivsapi.ChannelSummary, error) {
+	ch, err := store.ChannelOf(r)
+	if err != nil {
+		return ivsapi.ChannelSummary{}, err
 	}
-	return out
+	return ivsapi.ChannelSummary{
+		Arn: new(ch.ARN.String()), Name: &ch.Name, LatencyMode: &ch.LatencyMode, Type: &ch.Type,
+		Preset: &ch.Preset, Authorized: &ch.Authorized, InsecureIngest: &ch.InsecureIngest,
+		RecordingConfigurationArn:    &ch.RecordingConfiguration,
+		PlaybackRestrictionPolicyArn: &ch.PlaybackRestrictionPolicy,
+		AdConfigurationArn:           &ch.AdConfiguration, Tags: ch.Tags, // never nil in a row
+	}.Encoded(), nil
 }
 
 func wireKey(k live.StreamKey) *ivsapi.StreamKey {

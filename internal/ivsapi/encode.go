@@ -4,6 +4,7 @@ package ivsapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/sluice-live/sluice/internal/restjson"
 )
@@ -294,7 +295,20 @@ func (v *Channel) encode(e *restjson.Encoder) {
 	e.End()
 }
 
+// Encoded returns v with its JSON made, once and for all responses that it will be in.
+func (v ChannelSummary) Encoded() ChannelSummary {
+	v.encoded = nil
+	e := restjson.NewEncoder(1 << 9)
+	v.encode(e)
+	v.encoded = slices.Clone(e.Bytes())
+	return v
+}
+
 func (v *ChannelSummary) encode(e *restjson.Encoder) {
+	if v.encoded != nil {
+		e.Raw(v.encoded)
+		return
+	}
 	e.Begin()
 	if v.AdConfigurationArn != nil {
 		e.Key("adConfigurationArn")

@@ -143,6 +143,8 @@ type ChannelSummary struct {
 	RecordingConfigurationArn    *string
 	Tags                         map[string]string
 	Type                         *string
+
+	encoded []byte // set by Encoded
 }
 
 // CreateAdConfigurationRequest is a structure of the model.

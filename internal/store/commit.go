@@ -17,7 +17,8 @@ import (
 //
 // Each one is a savepoint: that it fails undoes it and nothing else.
 type committer struct {
-	db *sql.DB // of one connection
+	db    *sql.DB // of one connection
+	cache *cache  // to be told what is committed; nil for none
 
 	waiting atomic.Int32  // transactions that want the turn
 	turn    chan struct{} // holds one: while a transaction or a commit runs
@@ -40,17 +41,19 @@ var errBatch = errors.New("store: the batch of this transaction was undone")
 // A batch is transactions that are committed together. Whoever has the turn owns it,
 // until done is closed.
 type batch struct {
-	conn   *sql.Conn
-	begun  time.Time
-	size   int
-	broken bool          // SQLite has undone it
-	done   chan struct{} // closed when it is committed or undone
-	err    error         // why nothing of it happened; set before done is closed
+	conn    *sql.Conn
+	begun   time.Time
+	size    int
+	broken  bool          // SQLite has undone it
+	cache   *cache        // of the committer
+	changed []change      // for cache: what its members did to resources
+	done    chan struct{} // closed when it is committed or undone
+	err     error         // why nothing of it happened; set before done is closed
 }
 
 // run runs f in a transaction and returns when that is on disk. One that only read, or
 // failed, waits too: what it saw may be its batch's.
-func (c *committer) run(ctx context.Context, f func(querier) error) error {
+func (c *committer) run(ctx context.Context, f func(querier, *[]change) error) error {
 	b, err := c.join(ctx, f)
 	if b == nil {
 		return err
@@ -64,7 +67,7 @@ func (c *committer) run(ctx context.Context, f func(querier) error) error {
 
 // join runs f as a member of the open batch, or of a new one, and returns it; no batch
 // means that nothing happened.
-func (c *committer) join(ctx context.Context, f func(querier) error) (*batch, error) {
+func (c *committer) join(ctx context.Context, f func(querier, *[]change) error) (*batch, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, fmt.Errorf("store: begin: %w", err)
 	}
@@ -132,7 +135,7 @@ func (c *committer) begin(ctx context.Context) (*batch, error) {
 	if _, err := conn.ExecContext(ctx, begin); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &batch{conn: conn, begun: time.Now(), done: make(chan struct{})}, nil
+	return &batch{conn: conn, cache: c.cache, begun: time.Now(), done: make(chan struct{})}, nil
 }
 
 // The statements around transactions. IMMEDIATE takes the lock at once: a transaction
@@ -146,7 +149,7 @@ const (
 )
 
 // run runs f between a savepoint and its release.
-func (b *batch) run(ctx context.Context, f func(querier) error) error {
+func (b *batch) run(ctx context.Context, f func(querier, *[]change) error) error {
 	free := context.WithoutCancel(ctx)
 	if _, err := b.conn.ExecContext(free, mark); err != nil {
 		b.broken = true
@@ -164,7 +167,11 @@ func (b *batch) run(ctx context.Context, f func(querier) error) error {
 		}
 		b.broken = err != nil
 	}()
-	if err := f(unhurried{b.conn}); err != nil {
+	var changed *[]change
+	if b.cache != nil {
+		changed = new([]change)
+	}
+	if err := f(unhurried{b.conn}, changed); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -174,6 +181,9 @@ func (b *batch) run(ctx context.Context, f func(querier) error) error {
 		return fmt.Errorf("store: commit: %w", err)
 	}
 	kept = true
+	if changed != nil {
+		b.changed = append(b.changed, *changed...)
+	}
 	return nil
 }
 
@@ -182,7 +192,7 @@ func (b *batch) finish(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	if b.broken {
 		b.err = errBatch
-	} else if _, err := b.conn.ExecContext(ctx, commit); err != nil {
+	} else if err := b.commit(ctx); err != nil {
 		b.err = fmt.Errorf("store: commit: %w", err)
 	}
 	if b.err != nil { // closing a connection undoes what is open on it, whatever state it is in
@@ -190,6 +200,15 @@ func (b *batch) finish(ctx context.Context) {
 	}
 	_ = b.conn.Close() // back to the pool; there is nothing else that could fail
 	close(b.done)
+}
+
+func (b *batch) commit(ctx context.Context) error {
+	if len(b.changed) > 0 {
+		b.cache.begin(b.changed)
+		defer b.cache.end() // before anybody is told
+	}
+	_, err := b.conn.ExecContext(ctx, commit)
+	return err
 }
 
 // transactional tells whether text is one of the statements above.

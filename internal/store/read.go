@@ -45,6 +45,22 @@ func (r reader) Get(ctx context.Context, arn live.ARN) (Row, error) {
 	return row, nil
 }
 
+// Get is reader.Get, from memory if it can.
+func (s *Store) Get(ctx context.Context, arn live.ARN) (Row, error) {
+	if s.cache == nil {
+		return s.reader.Get(ctx, arn)
+	}
+	return s.cache.row(arn, func() (Row, error) { return s.reader.Get(ctx, arn) })
+}
+
+// List is reader.List, from memory if it can.
+func (s *Store) List(ctx context.Context, q Query) ([]Row, error) {
+	if s.cache == nil {
+		return s.reader.List(ctx, q)
+	}
+	return s.cache.page(q, func() ([]Row, error) { return s.reader.List(ctx, q) })
+}
+
 // inList is how many keys one statement lists; both engines have a limit.
 const inList = 500
 

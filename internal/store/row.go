@@ -14,7 +14,8 @@ import (
 // comes near; a body of this size is a mistake of ours.
 const maxBody = 1 << 20
 
-// A Row is one resource.
+// A Row is one resource. What a Store (not a Tx) returned may be shared with others who
+// read it: its Body, Tags and Links must not be changed.
 type Row struct {
 	ARN    live.ARN
 	Parent live.ARN // zero for none; of the same service, account and region
@@ -27,6 +28,8 @@ type Row struct {
 	Links   map[string]string // relation -> ARN of the target; an empty target is no link
 	Created time.Time         // kept to the millisecond
 	Version int64             // 1 when inserted; each Update adds one
+
+	made *made // of a row that stays in memory; see Made
 }
 
 // String names the row and its version. It leaves the body out, which may hold secrets.

@@ -30,6 +30,7 @@ type Store struct {
 	read    *sql.DB    // never written through
 	write   *sql.DB    // SQLite: a single connection; PostgreSQL: the same pool as read
 	commits *committer // nil with PostgreSQL, which has one of its own
+	cache   *cache     // nil for none
 	engine  engine
 }
 

@@ -16,8 +16,9 @@ import (
 // A Tx is one write transaction. It is good until the function it was handed to
 // returns, and for one goroutine.
 type Tx struct {
-	reader // on q: sees the writes of the transaction itself
-	engine engine
+	reader  // on q: sees the writes of the transaction itself
+	engine  engine
+	changed *[]change // what it did to resources; nil when nobody wants to know
 }
 
 // querier is what *sql.DB and *sql.Tx have in common.
@@ -69,14 +70,14 @@ func (s *Store) tx(ctx context.Context, level sql.IsolationLevel, f func(*Tx) er
 
 func (s *Store) try(ctx context.Context, level sql.IsolationLevel, f func(*Tx) error) error {
 	if s.commits != nil {
-		return s.commits.run(ctx, func(q querier) error { return f(&Tx{reader{q}, s.engine}) })
+		return s.commits.run(ctx, func(q querier, changed *[]change) error { return f(&Tx{reader{q}, s.engine, changed}) })
 	}
 	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: level})
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
 	defer tx.Rollback() // also when f panics; after a commit it does nothing
-	if err := f(&Tx{reader{tx}, s.engine}); err != nil {
+	if err := f(&Tx{reader{tx}, s.engine, nil}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -131,4 +132,11 @@ func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error)
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// touch keeps what was done to a row.
+func (t *Tx) touch(c change) {
+	if t.changed != nil {
+		*t.changed = append(*t.changed, c)
+	}
 }

@@ -42,6 +42,7 @@ func (t *Tx) Insert(ctx context.Context, r Row) error {
 	case n == 0:
 		return fmt.Errorf("store: insert %s: %w", r.ARN, ErrExists)
 	}
+	t.touch(change{arn: r.ARN, inserted: true, name: r.Name, parent: r.Parent, links: r.Links})
 	return t.link(ctx, r)
 }
 
@@ -69,6 +70,7 @@ func (t *Tx) Update(ctx context.Context, r Row) error {
 		}
 		return fmt.Errorf("store: update %s: %w", r, ErrStale)
 	}
+	t.touch(change{arn: r.ARN})
 	if _, err := t.exec(ctx, `DELETE FROM link WHERE source = $1`, r.ARN.String()); err != nil {
 		return fmt.Errorf("store: update links of %s: %w", r.ARN, err)
 	}
@@ -95,6 +97,10 @@ func (t *Tx) Delete(ctx context.Context, arn live.ARN) error {
 	if !storable(arn.String()) {
 		return fmt.Errorf("store: delete: %w", ErrNotFound)
 	}
+	if err := t.touchChildren(ctx, arn); err != nil {
+		return fmt.Errorf("store: delete %s: %w", arn, err)
+	}
+	t.touch(change{arn: arn})
 	n, err := t.exec(ctx, `DELETE FROM resource WHERE arn = $1`, arn.String())
 	if err == nil && n == 0 {
 		err = ErrNotFound
@@ -103,6 +109,27 @@ func (t *Tx) Delete(ctx context.Context, arn live.ARN) error {
 		return fmt.Errorf("store: delete %s: %w", arn, err)
 	}
 	return nil
+}
+
+// selectChildren finds the rows that go with their parent.
+const selectChildren = `SELECT arn FROM resource WHERE parent = $1`
+
+// touchChildren keeps that the children of a row go.
+func (t *Tx) touchChildren(ctx context.Context, parent live.ARN) error {
+	if t.changed == nil {
+		return nil
+	}
+	children, err := collect(ctx, t.q, func(scan func(...any) error) (live.ARN, error) {
+		var s string
+		if err := scan(&s); err != nil {
+			return live.ARN{}, err
+		}
+		return live.ParseARN(s)
+	}, selectChildren, parent.String())
+	for _, arn := range children {
+		t.touch(change{arn: arn})
+	}
+	return err
 }
 
 func nullString(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
