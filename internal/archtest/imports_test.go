@@ -42,6 +42,7 @@ var levels = map[string]int{
 	"internal/ingest":     2,
 	"internal/meter":      2,
 	"internal/series":     2,
+	"internal/playback":   2,
 	"internal/apigen/gen": 2, // the generator's command
 
 	"internal/control":     3,

@@ -43,3 +43,7 @@ func StreamKeyLookup(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return hex.EncodeToString(sum[:])
 }
+
+// SessionPrefix begins the path element that carries a viewer's session. It is known
+// here because a log that repeats a path leaves such an element out.
+const SessionPrefix = "vs-"
