@@ -50,6 +50,14 @@ func Client(r *http.Request) ClientInfo {
 	return c
 }
 
+// Proxied reports whether the peer of r is a trusted proxy, so that what its headers say
+// of the client can be believed.
+func Proxied(r *http.Request) bool {
+	s := serverOf(r.Context())
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	return s != nil && err == nil && s.trusts(ap.Addr().Unmap().WithZone(""))
+}
+
 func (s *Server) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }

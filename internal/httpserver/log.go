@@ -91,7 +91,7 @@ func Logged(log *slog.Logger, h http.Handler) http.Handler {
 				return
 			}
 			attrs := append(make([]slog.Attr, 0, 10+len(e.attrs)),
-				slog.String("request_id", e.id), slog.String("method", r.Method), slog.String("path", clip(r.URL.Path)),
+				slog.String("request_id", e.id), slog.String("method", r.Method), slog.String("path", loggable(r.URL.Path)),
 				slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(start)),
 				slog.String("remote", Client(r).RemoteIP.String()))
 			if e.op != "" {
@@ -128,7 +128,7 @@ func guard(log *slog.Logger, w *recorder, r *http.Request, h http.Handler) {
 		}
 		err := fmt.Errorf("httpserver: panic: %v", v)
 		log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", RequestID(r.Context())),
-			slog.String("path", clip(r.URL.Path)), slog.Any("err", err), slog.String("stack", string(debug.Stack())))
+			slog.String("path", loggable(r.URL.Path)), slog.Any("err", err), slog.String("stack", string(debug.Stack())))
 		EventOf(r.Context()).SetErr(err)
 		if w.status != 0 {
 			panic(http.ErrAbortHandler)
