@@ -61,9 +61,14 @@ func (p *Presentation) Rendition(name string) (*Rendition, bool) {
 // Multivariant renders the multivariant playlist of the renditions that have a
 // segment, false while there is none. base stands before <rendition>/index.m3u8.
 func (p *Presentation) Multivariant(base string, session ...hls.SessionData) ([]byte, bool) {
+	return p.MultivariantOf(base, func(Info) bool { return true }, session...)
+}
+
+// MultivariantOf is Multivariant without the renditions that a viewer may not see.
+func (p *Presentation) MultivariantOf(base string, show func(Info) bool, session ...hls.SessionData) ([]byte, bool) {
 	m := hls.Multivariant{Session: session}
 	for _, r := range p.Renditions() {
-		if i, ok := r.Info(); ok {
+		if i, ok := r.Info(); ok && show(i) {
 			m.Variants = append(m.Variants, hls.Variant{
 				URI:   base + i.Name + "/index.m3u8",
 				Group: i.Name, Name: groupName(i.Name),

@@ -75,6 +75,9 @@ func (st *Stream) create(ctx context.Context, e *encoder) error {
 	if err != nil {
 		return err
 	}
+	if st.restriction, err = o.loadRestriction(ctx, ch); err != nil {
+		return err
+	}
 	st.channel = ch
 	if err := st.planPostRoll(ctx); err != nil {
 		return err

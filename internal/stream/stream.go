@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-live/sluice/internal/meter"
 	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/store"
 )
 
@@ -26,6 +27,8 @@ type Stream struct {
 	about      event.Stream // what events say that they are about
 	generation int64        // of the lease; every write of the record carries it
 	meter      *meter.Meter // of what encoders send
+
+	restriction *playback.Restriction // as it was at go-live; nil for none
 
 	media    *packager.Presentation
 	audience *audience

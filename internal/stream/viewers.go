@@ -18,8 +18,9 @@ const (
 	shards     = 32      // of the memory, so that counting holds up few who ask
 )
 
-// audience estimates how many views a public stream has: one for each pair of address
-// and user agent, because its URLs are the same for everybody.
+// audience counts the views of a stream. Those with a session are counted exactly. Of a
+// public stream, whose URLs are the same for everybody, there is one for each pair of
+// address and user agent.
 type audience struct {
 	seed  maphash.Seed
 	since time.Time // what times are counted from, so that a clock that is set moves nobody
@@ -44,7 +45,11 @@ func (a *audience) note(addr netip.Addr, agent string, now time.Time) {
 	ip := addr.As16()
 	_, _ = h.Write(ip[:])
 	_, _ = h.WriteString(agent[:min(len(agent), maxAgent)])
-	id := h.Sum64()
+	a.see(h.Sum64(), now)
+}
+
+// see counts a view at now, by a number that is its own.
+func (a *audience) see(id uint64, now time.Time) {
 	s := &a.shard[id%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,5 +82,8 @@ func (a *audience) countShard(i int, old time.Duration) int64 {
 
 // Viewed notes that a client, by its address and user agent, asked for a playlist.
 func (st *Stream) Viewed(addr netip.Addr, agent string) { st.audience.note(addr, agent, time.Now()) }
+
+// ViewedBy notes that a viewer asked for a playlist, by the number of the session.
+func (st *Stream) ViewedBy(session uint64) { st.audience.see(session, time.Now()) }
 
 func (st *Stream) viewers(now time.Time) int64 { return st.audience.count(now) }
