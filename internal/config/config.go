@@ -29,11 +29,11 @@ type Config struct {
 	TLSKey         string `help:"PEM file with the private key of tls-cert."`
 	RTMP           string `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
 	RTMPS          string `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
-	RTMPURL        URL    `name:"rtmp-url" help:"Where encoders that ask (GetClientConfiguration, FindIngest) find RTMP ingest, such as rtmp://live.example.com/app. Empty takes the host of public-url, or of the request, and the port of rtmp."`
-	RTMPSURL       URL    `name:"rtmps-url" help:"The same for RTMPS, such as rtmps://live.example.com:443/app."`
 	SRT            string `name:"srt" default:":9000" help:"Address of SRT ingest; empty turns it off. Reserved: this version has no SRT and listens on nothing here."`
 	PublicURL      URL    `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
 	TrustedProxies CIDRs  `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
+	GeoIP          string `name:"geoip" help:"Database of countries in MaxMind's format, such as GeoLite2-Country.mmdb, for playback restriction policies. Empty: nobody's country is known. Read again when it changes."`
+	CountryHeader  string `help:"Header in which a proxy of trusted-proxies says the viewer's country as two letters, such as CF-IPCountry; it counts before geoip."`
 	MaxConnections int    `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
 	MaxPublishers  int    `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
 

@@ -16,7 +16,6 @@ import (
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
-	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/origin"
 	"github.com/sluice-live/sluice/internal/restjson"
 	"github.com/sluice-live/sluice/internal/store"
@@ -28,7 +27,7 @@ import (
 type lateHandler struct{ http.Handler }
 
 // routes is the one place that says which paths need no signature: playback, the
-// watch page, what encoders ask, health and metrics. Everything else is an API request.
+// watch page, health and metrics. Everything else is an API request.
 func (n *node) routes() (http.Handler, error) {
 	api, err := n.api()
 	if err != nil {
@@ -44,13 +43,12 @@ func (n *node) routes() (http.Handler, error) {
 		return nil, err
 	}
 	open.Handle(watch.Prefix, pages)
-	encoders := n.encoderRequests()
-	open.Handle(multitrack.ConfigurationPath, encoders)
-	open.Handle(multitrack.FindIngestPath, encoders)
 	page := httpserver.Logged(n.log, open)
 	signed := httpserver.Logged(n.log, api)
 	// No log line: a thousand viewers ask ten thousand times a second.
-	play := httpserver.Quiet(n.log, origin.New(n.streams, n.roster, n.reg, n.origin()))
+	play := httpserver.Quiet(n.log, origin.New(n.log, n.streams, n.roster, n.gate, n.reg, origin.Config{
+		Self: n.origin(), Countries: n.geoip, CountryHeader: n.cfg.CountryHeader, MaxViews: int(n.quotas.IVS.ConcurrentViews),
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case origin.IsPlayback(r.URL.Path):
@@ -63,8 +61,7 @@ func (n *node) routes() (http.Handler, error) {
 	}), nil
 }
 
-// isOpen reports whether r is for a page, from an encoder, or from whoever watches over
-// the process.
+// isOpen reports whether r is for a page or for whoever watches over the process.
 func isOpen(r *http.Request) bool {
 	switch r.URL.Path {
 	case "/healthz", "/readyz", "/metrics":
@@ -72,7 +69,7 @@ func isOpen(r *http.Request) bool {
 	case "/":
 		return r.Method == http.MethodGet && r.Header.Get("Authorization") == "" && r.URL.RawQuery == ""
 	}
-	return strings.HasPrefix(r.URL.Path, watch.Prefix) || multitrack.IsPath(r.URL.Path)
+	return strings.HasPrefix(r.URL.Path, watch.Prefix)
 }
 
 // api is the signed side: every service, behind one gateway.

@@ -28,8 +28,8 @@ import (
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
-	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
+	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/principal"
 	"github.com/sluice-live/sluice/internal/quota"
 	"github.com/sluice-live/sluice/internal/roster"
@@ -60,8 +60,9 @@ type node struct {
 	people  *principal.Directory
 	tokens  *sts.Tokens
 	series  *series.Recorder
-	ladders *multitrack.Keys
 	streams *stream.Streams // without the media role nobody publishes to it
+	gate    *playback.Gate
+	geoip   *playback.Countries // nil without a database
 
 	demoChannel string // id of the demo's channel; "" without demo
 
@@ -188,6 +189,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if n.tokens, err = sts.NewTokens(sessions); err != nil {
 		return err
 	}
+	if err := n.openGate(ctx); err != nil {
+		return err
+	}
 	n.health.Register("store", n.store.Ping)
 	n.health.Register("bus", n.bus.Ready)
 	hc := httpserver.Config{Addr: n.cfg.HTTP, TrustedProxies: n.cfg.TrustedProxies, MaxConns: n.cfg.MaxConnections}
@@ -209,15 +213,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		n.ready.Credentials = filepath.Join(n.cfg.DataDir, credentialsFile)
 	}
 	n.series = series.New(n.log, n.store, n.reg, n.name, time.Now)
-	ladders, err := n.store.Secret(ctx, multitrack.SecretName)
-	if err != nil {
-		return err
-	}
-	n.ladders = multitrack.NewKeys(ladders)
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
 		Limits: n.ingestLimits(), Record: n.series.Add, MetricChannels: n.cfg.MetricChannels,
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers, MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams),
-		Keys:     n.ladders,
 		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
 	})
 	if n.cfg.Roles.Has(config.Media) {
@@ -282,6 +280,10 @@ func (n *node) services(ctx context.Context) error {
 	n.add("reaper", n.reap)
 	// Before the streams, and so after them when it stops.
 	n.add("events", event.NewRelay(n.log, n.name, n.store, n.bus, n.reg).Run)
+	n.add("playback", n.gate.Run)
+	if n.geoip != nil {
+		n.add("geoip", n.geoip.Run)
+	}
 	if n.cfg.Roles.Has(config.Control) {
 		n.add("control", n.control.Run)
 		n.add("policies", n.people.Run)

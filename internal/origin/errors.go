@@ -3,13 +3,18 @@ package origin
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
+
+	"github.com/sluice-live/sluice/internal/playback"
 )
 
 // fail writes an error in the form IVS players read: a JSON array of one object
-// (low-latency.md 4.4). The token of a private channel is not repeated.
+// (low-latency.md 4.4). Neither the token of a private channel nor the session in a path
+// is repeated: players hand errors on to whoever collects them.
 func fail(w http.ResponseWriter, r *http.Request, status int, text, code string) {
-	body, err := json.Marshal([]playbackError{{URL: r.URL.EscapedPath(), Error: text, Code: code, Type: "error"}})
+	body, err := json.Marshal([]playbackError{{URL: told(r.URL), Error: text, Code: code, Type: "error"}})
 	if err != nil { // strings always marshal
 		body = []byte("[]")
 	}
@@ -21,6 +26,19 @@ func fail(w http.ResponseWriter, r *http.Request, status int, text, code string)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
 	}
+}
+
+// told is a path without the session in it.
+func told(u *url.URL) string {
+	path := u.EscapedPath()
+	rest, media := strings.CutPrefix(path, LivePrefix)
+	if element, rest, ok := strings.Cut(rest, "/"); media && playback.IsSession(element) {
+		if !ok {
+			return LivePrefix
+		}
+		return LivePrefix + rest
+	}
+	return path
 }
 
 type playbackError struct {

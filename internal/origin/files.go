@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/stream"
 )
 
 // playlist answers a media playlist, parked until it holds what the client asked for
-// (rfc8216bis 6.2.5.2). blocking says that the stream offers that.
-func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *packager.Rendition, blocking bool) {
+// (rfc8216bis 6.2.5.2).
+func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, v view) {
 	req, err := packager.ParsePlaylistQuery(r.URL.RawQuery)
 	if err != nil {
 		o.mediaError(w, r, err)
@@ -28,16 +29,24 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *pac
 		o.mediaError(w, r, err)
 		return
 	}
+	if err := v.over(); err != nil {
+		o.refuse(w, r, st.Channel(), err)
+		return
+	}
 	o.metrics.playlists.Inc()
 	h := w.Header()
 	h["Content-Type"] = o.fixed.playlist
 	h["Vary"] = o.fixed.encoding
-	if blocking && req.MSN >= 0 {
+	if v.listed {
+		h["Vary"] = o.fixed.encodingOrigin
+	}
+	keep := o.fixed.kept(v)
+	if req.MSN >= 0 && st.Channel().LatencyMode != live.LatencyNormal {
 		// It holds what its URL asks for, now and later. So a cache in front can give
 		// it to everybody who asks that.
-		h["Cache-Control"] = o.fixed.brief
+		h["Cache-Control"] = keep.brief
 	} else {
-		h["Cache-Control"] = o.fixed.revalidate
+		h["Cache-Control"] = keep.revalidate
 	}
 	h.Set("Etag", pl.ETag) // its canonical form
 	if matches(r.Header["If-None-Match"], pl.ETag) {
@@ -58,7 +67,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, rendition *pac
 
 // file answers a segment (12.ts), a part (12.3.ts) or an initialization section (init0.mp4).
 // st hears how much of it was delivered.
-func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, file string) {
+func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, file string, v view) {
 	ref, ok := parseFile(file)
 	if !ok || ref.ext != rendition.Extension() {
 		notFound(w, r)
@@ -82,13 +91,17 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 		o.mediaError(w, r, err)
 		return
 	}
+	if err := v.over(); err != nil {
+		o.refuse(w, r, st.Channel(), err)
+		return
+	}
 	o.metrics.files.Inc()
 	h := w.Header()
 	h["Content-Type"] = o.fixed.ts
 	if ref.ext == "mp4" {
 		h["Content-Type"] = o.fixed.mp4
 	}
-	h["Cache-Control"] = o.fixed.forever // a stream id is never used again
+	h["Cache-Control"] = o.fixed.kept(v).forever // a stream id is never used again
 	if r.Header["Range"] != nil {
 		counted := counter{ResponseWriter: w}
 		http.ServeContent(&counted, r, "", modified, io.NewSectionReader(readerAt(blob.Chunks), 0, int64(blob.Size)))

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
+	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/roster"
 	"github.com/sluice-live/sluice/internal/store"
 	"github.com/sluice-live/sluice/internal/stream"
@@ -35,7 +36,7 @@ type site struct {
 	reg     *prometheus.Registry
 }
 
-func newSite(t testing.TB) *site {
+func newSite(t testing.TB, with ...func(*Config)) *site {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "sluice.db"))
 	if err != nil {
@@ -48,14 +49,22 @@ func newSite(t testing.TB) *site {
 	s := &site{db: db, roster: roster.New(nobody{}, time.Now), reg: prometheus.NewRegistry()}
 	reg, quiet := s.reg, slog.New(slog.DiscardHandler)
 	s.streams = stream.New(quiet, db, s.roster, reg, stream.Config{Node: "a", Origin: self})
-	s.Origin = New(s.streams, s.roster, reg, self)
+	cfg := Config{Self: self}
+	for _, f := range with {
+		f(&cfg)
+	}
+	gate := playback.New(quiet, make([]byte, 32), db, s.roster, reg, playback.Config{})
+	s.Origin = New(quiet, s.streams, s.roster, gate, reg, cfg)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.streams.Run(ctx) }()
+	go func() { done <- gate.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	return s
@@ -87,6 +96,7 @@ func (s *site) publish(t testing.TB, with ...func(*live.Channel)) *encoder {
 		f(&ch)
 	}
 	key := live.StreamKey{ARN: arn(live.TypeStreamKey), Channel: ch.ARN}
+	key.ARN.Region = ch.ARN.Region
 	key.Value = live.NewStreamKeyValue(ch.ARN.Region, key.ARN.ID)
 	err := s.db.Tx(t.Context(), func(tx *store.Tx) error {
 		a, err := store.RowOfChannel(ch)
@@ -175,4 +185,48 @@ func (s *site) do(method, target string, header ...string) *httptest.ResponseRec
 
 func (s *site) get(target string, header ...string) *httptest.ResponseRecorder {
 	return s.do(http.MethodGet, target, header...)
+}
+
+// serve answers a request.
+func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// counted is the value of a counter, of the given reason if it has reasons.
+func (s *site) counted(t testing.TB, name, reason string) float64 {
+	t.Helper()
+	families, err := s.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if reason == "" || m.GetLabel()[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no metric %s of %q", name, reason)
+	return 0
+}
+
+// delete removes a resource.
+func (s *site) delete(t testing.TB, arn live.ARN) error {
+	t.Helper()
+	return s.db.Tx(t.Context(), func(tx *store.Tx) error { return tx.Delete(t.Context(), arn) })
+}
+
+// stream is the encoder's.
+func (s *site) stream(t testing.TB, e *encoder) *stream.Stream {
+	t.Helper()
+	st, ok := s.streams.Stream(e.id)
+	if !ok {
+		t.Fatal("the stream is gone")
+	}
+	return st
 }

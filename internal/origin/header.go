@@ -7,8 +7,23 @@ import "strings"
 type fixed struct {
 	anyone, expose                   []string // CORS
 	playlist, ts, mp4                []string // Content-Type
-	revalidate, brief, forever       []string // Cache-Control
-	encoding /* Vary */, gzip, bytes []string
+	shared, own                      caching
+	never                            []string // Cache-Control
+	encoding, origin, encodingOrigin []string // Vary
+	gzip, bytes                      []string
+}
+
+// caching is how long answers may be kept, by whom shared caches are or only the
+// viewer's own.
+type caching struct{ revalidate, brief, forever []string }
+
+// kept says by whom the media of a view may be kept. Who has to be checked is not served
+// by a cache that does not check.
+func (f *fixed) kept(v view) *caching {
+	if v.guarded {
+		return &f.own
+	}
+	return &f.shared
 }
 
 // What is below LivePrefix never changes under one name, except a playlist that is
@@ -16,17 +31,27 @@ type fixed struct {
 // somebody could ask for it: rfc8216bis has 6 target durations, of 2 s at least.
 func newFixed() fixed {
 	return fixed{
-		anyone:     []string{"*"},
-		expose:     []string{"Date, ETag, Content-Length, Content-Range, Age"},
-		playlist:   []string{"application/vnd.apple.mpegurl"},
-		ts:         []string{"video/MP2T"},
-		mp4:        []string{"video/mp4"},
-		revalidate: []string{"no-cache"},
-		brief:      []string{"max-age=12"},
-		forever:    []string{"max-age=3600, immutable"},
-		encoding:   []string{"Accept-Encoding"},
-		gzip:       []string{"gzip"},
-		bytes:      []string{"bytes"},
+		anyone:   []string{"*"},
+		expose:   []string{"Date, ETag, Content-Length, Content-Range, Age, Retry-After"},
+		playlist: []string{"application/vnd.apple.mpegurl"},
+		ts:       []string{"video/MP2T"},
+		mp4:      []string{"video/mp4"},
+		shared: caching{
+			revalidate: []string{"no-cache"},
+			brief:      []string{"max-age=12"},
+			forever:    []string{"max-age=3600, immutable"},
+		},
+		own: caching{
+			revalidate: []string{"private, no-cache"},
+			brief:      []string{"private, max-age=12"},
+			forever:    []string{"private, max-age=3600, immutable"},
+		},
+		never:          []string{"no-store"},
+		encoding:       []string{"Accept-Encoding"},
+		origin:         []string{"Origin"},
+		encodingOrigin: []string{"Accept-Encoding, Origin"},
+		gzip:           []string{"gzip"},
+		bytes:          []string{"bytes"},
 	}
 }
 

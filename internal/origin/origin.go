@@ -8,9 +8,14 @@
 //	[/<anything>live-video.net]/api/video/v1/<region>.<account>.channel.<id>.m3u8
 //	/v1/live/<stream id>/<rendition>/index.m3u8
 //	/v1/live/<stream id>/<rendition>/<file named by that playlist>
+//	/v1/live/<viewer session>/<stream id>/<rendition>/...
+//
+// Who may watch is for package playback to say. The playback URL is where a token is
+// shown; from there on the session in the path speaks for the viewer.
 package origin
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,6 +25,7 @@ import (
 
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/stream"
 )
 
@@ -37,13 +43,24 @@ type streams interface {
 // elsewhere finds the channels of other nodes.
 type elsewhere interface {
 	Get(channel live.ARN) (live.State, bool)
+	List(account, region string, health live.Health, after string, limit int) []live.State
+}
+
+// Config is what a node tells its origin.
+type Config struct {
+	Self          string              // base URL where other nodes send viewers to this one; may be ""
+	Countries     *playback.Countries // nil knows none
+	CountryHeader string              // in which a trusted proxy says where a viewer is; may be ""
+	MaxViews      int                 // of an account in a region at once; 0 means any number
 }
 
 // Origin is the handler of playback.
 type Origin struct {
+	log     *slog.Logger
+	cfg     Config
 	streams streams
 	roster  elsewhere
-	self    string // base URL where other nodes send viewers to this one; may be ""
+	gate    *playback.Gate
 	metrics *metrics
 	fixed   fixed
 	wait    time.Duration // how long a request may be parked
@@ -53,10 +70,9 @@ type Origin struct {
 // hls.js gives up on a first byte.
 const parked = 8 * time.Second
 
-// New returns the handler for the paths of IsPlayback. self is the base URL under
-// which the streams of this node are announced.
-func New(st streams, ro elsewhere, reg prometheus.Registerer, self string) *Origin {
-	return &Origin{streams: st, roster: ro, self: self, metrics: newMetrics(reg), fixed: newFixed(), wait: parked}
+// New returns the handler for the paths of IsPlayback.
+func New(log *slog.Logger, st streams, ro elsewhere, gate *playback.Gate, reg prometheus.Registerer, c Config) *Origin {
+	return &Origin{log: log, cfg: c, streams: st, roster: ro, gate: gate, metrics: newMetrics(reg), fixed: newFixed(), wait: parked}
 }
 
 // IsPlayback reports whether path belongs to Origin.
@@ -135,10 +151,11 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		o.redirect(w, r, arn)
 		return
 	}
-	if closed(w, r, st.Channel()) {
+	v, ok := o.begin(w, r, st)
+	if !ok {
 		return
 	}
-	body, ok := st.Media().Multivariant(LivePrefix + st.ID() + "/")
+	body, ok := st.Media().MultivariantOf(v.base(st.ID()), v.shows)
 	if !ok {
 		notFound(w, r)
 		return
@@ -146,7 +163,10 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	o.metrics.multivariants.Inc()
 	h := w.Header()
 	h["Content-Type"] = o.fixed.playlist
-	h["Cache-Control"] = o.fixed.revalidate
+	h["Cache-Control"] = o.fixed.shared.revalidate
+	if v.session != nil {
+		h["Cache-Control"] = o.fixed.never // it is a key
+	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
 		n, _ := w.Write(body)
@@ -160,7 +180,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 func (o *Origin) redirect(w http.ResponseWriter, r *http.Request, channel live.ARN) {
 	s, ok := o.roster.Get(channel)
 	_, ours := o.streams.Stream(s.Stream)
-	if !ok || ours || s.Origin == "" || s.Origin == o.self || strings.HasSuffix(s.Origin, "//"+httpserver.Client(r).Host) {
+	if !ok || ours || s.Origin == "" || s.Origin == o.cfg.Self || strings.HasSuffix(s.Origin, "//"+httpserver.Client(r).Host) {
 		notFound(w, r)
 		return
 	}
@@ -170,30 +190,22 @@ func (o *Origin) redirect(w http.ResponseWriter, r *http.Request, channel live.A
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// closed refuses the viewers of a channel who would have to be checked. Nobody checks
-// tokens or restriction policies yet, so nobody gets in.
-func closed(w http.ResponseWriter, r *http.Request, ch *live.Channel) bool {
-	switch {
-	case ch.Authorized: // a policy is ignored then (low-latency.md 5.3)
-		fail(w, r, http.StatusForbidden, "token contains an invalid number of segments", "invalid_playback_auth_token")
-	case ch.PlaybackRestrictionPolicy != "":
-		fail(w, r, http.StatusForbidden, "playback is restricted", "content_geoblocked")
-	default:
-		return false
-	}
-	return true
-}
-
-// media answers <stream id>/<rendition>/<file>.
+// media answers [<viewer session>/]<stream id>/<rendition>/<file>.
 func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 	id, rest, _ := strings.Cut(rest, "/")
+	session := ""
+	if playback.IsSession(id) {
+		session = id
+		id, rest, _ = strings.Cut(rest, "/")
+	}
 	name, file, _ := strings.Cut(rest, "/")
 	st, ok := o.streams.Stream(id)
 	if !ok {
 		notFound(w, r)
 		return
 	}
-	if closed(w, r, st.Channel()) {
+	v, ok := o.admit(w, r, st, session)
+	if !ok {
 		return
 	}
 	rendition, ok := st.Media().Rendition(name)
@@ -201,10 +213,14 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 		notFound(w, r)
 		return
 	}
-	if file == "index.m3u8" {
-		st.Viewed(httpserver.Client(r).RemoteIP, r.UserAgent())
-		o.playlist(w, r, rendition, st.Channel().LatencyMode != live.LatencyNormal)
+	if err := v.covers(rendition); err != nil {
+		o.refuse(w, r, st.Channel(), err)
 		return
 	}
-	o.file(w, r, st, rendition, file)
+	if file == "index.m3u8" {
+		v.viewed(r, st)
+		o.playlist(w, r, st, rendition, v)
+		return
+	}
+	o.file(w, r, st, rendition, file, v)
 }

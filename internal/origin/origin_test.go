@@ -115,35 +115,6 @@ func TestErrorsRepeatNoToken(t *testing.T) {
 	}
 }
 
-func TestNobodyGetsIntoAClosedChannel(t *testing.T) {
-	for name, tt := range map[string]struct {
-		with func(*live.Channel)
-		code string
-	}{
-		"private": {func(c *live.Channel) { c.Authorized = true }, "invalid_playback_auth_token"},
-		"with a policy": {func(c *live.Channel) {
-			c.PlaybackRestrictionPolicy = "arn:aws:ivs:us-west-2:123456789012:playback-restriction-policy/abc"
-		}, "content_geoblocked"},
-		"both: the policy does not count": {func(c *live.Channel) {
-			c.Authorized, c.PlaybackRestrictionPolicy = true, "arn:aws:ivs:us-west-2:123456789012:playback-restriction-policy/abc"
-		}, "invalid_playback_auth_token"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			e := s.publish(t, tt.with)
-			s.golive(t, e, 50)
-			for _, target := range []string{
-				e.playback(), e.playback() + "?token=a.b.c", e.path("index.m3u8"), e.path("index.m3u8?_HLS_msn=100"), e.path("0.ts"),
-				e.path("1.0.ts"), e.path("init0.mp4"), e.path("nothing"), LivePrefix + e.id, LivePrefix + e.id + "/1080p60/index.m3u8",
-			} {
-				refused(t, s.get(target), 403, tt.code)
-			}
-			e.session.Close(true)
-			refused(t, s.get(e.path("index.m3u8")), 403, tt.code)
-		})
-	}
-}
-
 func TestPlaylist(t *testing.T) {
 	s := newSite(t)
 	e := s.publish(t)

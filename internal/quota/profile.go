@@ -36,9 +36,9 @@ type IVS struct {
 	TagsPerResource         Limit `yaml:"tags-per-resource" max:"50" doc:"Tags of one resource."`
 	MetadataBytes           Limit `yaml:"metadata-bytes" max:"32768" doc:"Size of the metadata of one PutMetadata, in bytes. Players are known to take 1024."`
 
-	ConcurrentViews    Limit `yaml:"concurrent-views" doc:"Viewers at once. Not enforced by this version."`
+	ConcurrentViews    Limit `yaml:"concurrent-views" doc:"Viewers at once, as the owners of streams count them every two seconds; one more gets no playlist."`
 	TakeoversPerStream Limit `yaml:"takeovers-per-stream" doc:"Takeovers of one stream. Not enforced by this version, which has none."`
-	PlaybackTokenBytes Limit `yaml:"playback-token-bytes" max:"65536" doc:"Size of a playback token, in bytes. Not enforced by this version, which takes none."`
+	PlaybackTokenBytes Limit `yaml:"playback-token-bytes" max:"65536" doc:"Size of a playback token, in bytes."`
 }
 
 // Chat are the limits of the ivschat service (chat.md 6).
