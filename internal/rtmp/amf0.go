@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"math"
 )
@@ -353,8 +354,9 @@ func ParseData(m Message) (name string, values []any, err error) {
 
 // Names of data messages.
 const (
-	DataMetadata = "onMetaData" // what an encoder says of itself
-	DataText     = "onTextData" // text that belongs to the moment it comes
+	DataMetadata = "onMetaData"    // what an encoder says of itself
+	DataText     = "onTextData"    // text that belongs to the moment it comes
+	DataCaptions = "onCaptionInfo" // closed captions of the picture that comes next
 )
 
 // ParseMetadata returns what an encoder says of itself in an onMetaData message; ok is
@@ -378,4 +380,18 @@ func Text(values []any) (text string, ok bool) {
 	}
 	text, ok = Properties(values[0]).Get("text").(string)
 	return text, ok
+}
+
+// Captions returns what an onCaptionInfo message of type "708" holds: ATSC user data, as
+// it stands in SEI. ok is false for other types, and for what is not in base64.
+func Captions(values []any) (userData []byte, ok bool) {
+	if len(values) == 0 {
+		return nil, false
+	}
+	o := Properties(values[0])
+	if o.String("type") != "708" {
+		return nil, false
+	}
+	userData, err := base64.StdEncoding.DecodeString(o.String("data"))
+	return userData, err == nil && len(userData) > 0
 }

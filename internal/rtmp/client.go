@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -238,6 +239,12 @@ func (c *Client) WriteMetadata(o Object) error {
 // WriteText sends onTextData; ts is in ms.
 func (c *Client) WriteText(ts uint32, text string) error {
 	p := AppendAMF0(nil, DataText, ECMAArray{{"type", "Text"}, {"text", text}})
+	return c.write(chunkData, Message{Type: TypeData, Stream: c.stream, Timestamp: int64(ts), Payload: p})
+}
+
+// WriteCaptions sends onCaptionInfo with ATSC user data; ts is in ms.
+func (c *Client) WriteCaptions(ts uint32, userData []byte) error {
+	p := AppendAMF0(nil, DataCaptions, ECMAArray{{"type", "708"}, {"data", base64.StdEncoding.EncodeToString(userData)}})
 	return c.write(chunkData, Message{Type: TypeData, Stream: c.stream, Timestamp: int64(ts), Payload: p})
 }
 

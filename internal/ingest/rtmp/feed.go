@@ -65,6 +65,32 @@ func (f *feed) takeData(m wire.Message) error {
 			return f.drop(dropText)
 		}
 		f.session.Metadata(text)
+	case name == wire.DataCaptions:
+		return f.takeCaptions(values)
+	}
+	return nil
+}
+
+// takeCaptions makes captions that come beside the video part of it (low-latency.md
+// 2.3): of the next picture, on each track, for viewers may watch any.
+func (f *feed) takeCaptions(values []any) error {
+	userData, ok := wire.Captions(values)
+	if !ok {
+		return f.drop(dropCaptions)
+	}
+	taken := false
+	for _, v := range f.video {
+		if v == nil || len(v.captions) >= maxCaptions {
+			continue
+		}
+		sei, err := media.CaptionSEI(v.track.Codec, userData)
+		if err != nil {
+			return f.drop(dropCaptions)
+		}
+		v.captions, taken = append(v.captions, sei), true
+	}
+	if !taken {
+		return f.drop(dropCaptions)
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ const (
 	dropEmpty      = "empty"
 	dropExtraAudio = "extra_audio" // of an audio track beside the first
 	dropText       = "text"        // timed metadata that is no text, or too much of it
+	dropCaptions   = "captions"    // that are none, or too many, or before the video
 )
 
 type metrics struct {
@@ -74,7 +75,7 @@ func newMetrics(reg prometheus.Registerer, p ingest.Protocol) *metrics {
 			endUnpublished, endDisconnected, endIdle, endStopped, endShutdown, endProtocol, endRefused),
 		breaches: vec("sluice_rtmp_protocol_errors_total", "Connections closed for a breach of the protocol, by reason.", "reason", reasons...),
 		dropped: vec("sluice_rtmp_dropped_messages_total", "Audio, video and data messages that were of no use, by reason.", "reason",
-			dropNoConfig, dropMalformed, dropNoPicture, dropEmpty, dropExtraAudio, dropText),
+			dropNoConfig, dropMalformed, dropNoPicture, dropEmpty, dropExtraAudio, dropText, dropCaptions),
 		messages: f.NewCounter(prometheus.CounterOpts{Name: "sluice_rtmp_received_messages_total", Help: "Audio, video and data messages of publications."}),
 		bytes:    f.NewCounter(prometheus.CounterOpts{Name: "sluice_rtmp_received_bytes_total", Help: "Payload bytes of those messages."}),
 	}

@@ -19,9 +19,13 @@ const primary = 0
 type videoTrack struct {
 	track      *media.Track
 	codec      wire.FourCC
-	header     []byte // avcC or hvcC that track was made of
-	lengthSize int    // bytes before each NAL unit
+	header     []byte   // avcC or hvcC that track was made of
+	lengthSize int      // bytes before each NAL unit
+	captions   [][]byte // SEI for the next picture; at most maxCaptions
 }
+
+// maxCaptions bounds the captions that wait for a picture: a few are sent at once.
+const maxCaptions = 64
 
 func (f *feed) takeVideo(m wire.Message, now time.Time) error {
 	tags, err := wire.ParseVideo(f.tags[:0], m.Payload)
@@ -87,6 +91,10 @@ func (f *feed) videoTag(tag *wire.Tag, ts int64, now time.Time) error {
 	}
 	if !p.Slices {
 		return f.drop(dropNoPicture)
+	}
+	if len(v.captions) > 0 {
+		p.Data = media.InsertSEI(v.track.Codec, p.Data, v.captions...)
+		v.captions = v.captions[:0]
 	}
 	u := media.Unit{Track: v.track, Key: p.IDR, Data: p.Data, Received: now}
 	u.DTS, u.PTS = f.retime.Video(v.track, ts, int64(tag.Offset))
