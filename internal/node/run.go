@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-live/sluice/internal/control"
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/httpserver"
+	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/packager"
@@ -234,11 +235,12 @@ func (n *node) wire(ctx context.Context) (err error) {
 
 // ingest binds the encoders' listeners.
 func (n *node) ingest() error {
+	guard := ingest.NewGuard() // an address may try all listeners
 	listen := func(addr string, c rtmp.Config, real *string) error {
 		if addr == "" {
 			return nil
 		}
-		c.Log, c.Metrics, c.MaxConns = n.log, n.reg, n.cfg.MaxPublishers
+		c.Log, c.Metrics, c.MaxConns, c.Guard = n.log, n.reg, n.cfg.MaxPublishers, guard
 		s, err := rtmp.Listen(addr, c, n.streams)
 		if err != nil {
 			return err

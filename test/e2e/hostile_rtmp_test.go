@@ -207,10 +207,10 @@ func attackAsPublisher(t *testing.T, srv *process) {
 		"a bad sequence header": {rtmp.CodeRejected, func(c *rtmp.Client) error {
 			return c.WriteVideo(0, []byte{0x17, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff})
 		}},
-		"a bad audio config":      {rtmp.CodeRejected, func(c *rtmp.Client) error { return c.WriteAudio(0, []byte{0xaf, 0, 0xff}) }},
-		"a frame of 9 MiB":        {rtmp.CodeFailed, func(c *rtmp.Client) error { return c.WriteVideo(0, make([]byte, 9<<20)) }},
-		"multitrack video":        {rtmp.CodeRejected, func(c *rtmp.Client) error { return c.WriteVideo(0, []byte{0x96, 0x01, 'a', 'v', 'c', '1', 0, 0}) }},
-		"an enhanced tag cut off": {rtmp.CodeFailed, func(c *rtmp.Client) error { return c.WriteVideo(0, []byte{0x90, 'h'}) }},
+		"a bad audio config":       {rtmp.CodeRejected, func(c *rtmp.Client) error { return c.WriteAudio(0, []byte{0xaf, 0, 0xff}) }},
+		"a frame of 9 MiB":         {rtmp.CodeFailed, func(c *rtmp.Client) error { return c.WriteVideo(0, make([]byte, 9<<20)) }},
+		"a multitrack tag cut off": {rtmp.CodeFailed, func(c *rtmp.Client) error { return c.WriteVideo(0, []byte{0x96, 0x01, 'a', 'v', 'c', '1', 0, 0}) }},
+		"an enhanced tag cut off":  {rtmp.CodeFailed, func(c *rtmp.Client) error { return c.WriteVideo(0, []byte{0x90, 'h'}) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := dial(t, srv.RTMPURL(ch))

@@ -70,15 +70,33 @@ func (s *Server) failed(ctx context.Context, log *slog.Logger, err error) {
 	log.LogAttrs(ctx, slog.LevelDebug, "connection ended before publish", slog.Any("err", err))
 }
 
-// publish asks the handler and runs the publication.
-func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wire.ServerConn, pub wire.Publication, place *ingest.Slot) {
-	session, err := s.handler.Publish(ctx, ingest.Request{
+// errGuarded refuses an address that was wrong too often.
+var errGuarded error = live.Errorf(live.Throttled, "Too many wrong stream keys came from this address; try again in a minute.")
+
+// ask asks the handler for a session.
+func (s *Server) ask(ctx context.Context, c *conn, pub wire.Publication) (ingest.Session, error) {
+	if !s.cfg.Guard.Allow(c.RemoteAddr()) {
+		return nil, errGuarded
+	}
+	return s.handler.Publish(ctx, ingest.Request{
 		Protocol: s.protocol, Encrypted: s.protocol == ingest.RTMPS, Key: pub.Key, Params: pub.Params, Remote: c.RemoteAddr().String(), Agent: pub.Agent,
 	})
+}
+
+// publish asks the handler and runs the publication.
+func (s *Server) publish(ctx context.Context, log *slog.Logger, c *conn, rc *wire.ServerConn, pub wire.Publication, place *ingest.Slot) {
+	session, err := s.ask(ctx, c, pub)
 	if err != nil {
 		code, text, outcome := refusal(err)
 		s.metrics.publishes.WithLabelValues(outcome).Inc()
-		log.LogAttrs(ctx, slog.LevelInfo, "publish refused", slog.String("outcome", outcome), slog.Any("err", err))
+		level := slog.LevelInfo
+		if errors.Is(err, errGuarded) {
+			level = slog.LevelDebug // a guesser does not fill the log
+		}
+		log.LogAttrs(ctx, level, "publish refused", slog.String("outcome", outcome), slog.Any("err", err))
+		if outcome == string(live.Denied) && s.cfg.Guard.Fail(c.RemoteAddr()) {
+			log.LogAttrs(ctx, slog.LevelWarn, "too many wrong keys from one address: no more are tried for a while")
+		}
 		if rc.Refuse(code, text) == nil {
 			c.linger(s.cfg.Linger)
 		}

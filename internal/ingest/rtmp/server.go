@@ -33,6 +33,7 @@ type Config struct {
 	TLS func() *tls.Config
 
 	Log     *slog.Logger          // nil discards
+	Guard   *ingest.Guard         // shared with other listeners; nil is one of its own
 	Metrics prometheus.Registerer // nil registers nowhere; takes one server of each protocol
 
 	MaxConns   int // open connections; 0 means 5000. More are closed at once.
@@ -86,6 +87,9 @@ func newServer(cfg Config, h ingest.Handler) *Server {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.Guard == nil {
+		s.cfg.Guard = ingest.NewGuard()
 	}
 	s.metrics = newMetrics(cfg.Metrics, s.protocol)
 	return s
