@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -279,6 +280,29 @@ func TestAnnouncement(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever data an encoder sends, a session gets only text that the API would take.
+func FuzzData(f *testing.F) {
+	f.Add(wire.AppendAMF0(nil, "onTextData", wire.ECMAArray{{Name: "type", Value: "Text"}, {Name: "text", Value: "b"}}), false)
+	f.Add(wire.AppendAMF0(nil, "@setDataFrame", "onTextData", "\xff"), false)
+	f.Add(append([]byte{0}, wire.AppendAMF0(nil, "onTextData", "x")...), true)
+	f.Add(wire.AppendAMF0(nil, "onMetaData", wire.ECMAArray{{Name: "framerate", Value: 30.0}}), false)
+	f.Fuzz(func(t *testing.T, b []byte, amf3 bool) {
+		fd, s := testFeed()
+		m := wire.Message{Type: wire.TypeData, Payload: b}
+		if amf3 {
+			m.Type = wire.TypeDataAMF3
+		}
+		if err := fd.take(m, time.Now()); err != nil {
+			t.Fatalf("data ended the stream: %v", err)
+		}
+		for _, text := range s.texts {
+			if text == "" || len(text) > ingest.MaxMetadata || !utf8.ValidString(text) {
+				t.Errorf("the session got %q", text)
+			}
+		}
+	})
 }
 
 // Whatever media an encoder sends, units are well-formed and time goes forward.

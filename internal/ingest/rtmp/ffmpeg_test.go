@@ -2,7 +2,10 @@ package rtmp
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +103,26 @@ func TestFFmpegPublishes(t *testing.T) {
 				t.Errorf("announced %+v", a)
 			}
 		})
+	}
+}
+
+// ffmpeg sends subtitles as onTextData.
+func TestFFmpegSendsText(t *testing.T) {
+	h := newRecorder()
+	s := start(t, testConfig(t), h)
+	subtitles := filepath.Join(t.TempDir(), "in.srt")
+	const text = "1\n00:00:00,500 --> 00:00:01,000\nhello\n\n2\n00:00:01,500 --> 00:00:02,000\n{\"q\":\"日本語\"}\n"
+	if err := os.WriteFile(subtitles, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-i", subtitles}, publishArgs(s.url("app/"+secretKey), "30", "-map", "1:v", "-map", "2:a", "-map", "0:s", "-c:s", "text")...)
+	if out, err := ffmpeg(t, args...); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	sess := h.next(t)
+	sess.end(t)
+	if want := []string{"hello", `{"q":"日本語"}`}; !slices.Equal(sess.texts, want) {
+		t.Errorf("texts %q, want %q", sess.texts, want)
 	}
 }
 
