@@ -11,7 +11,8 @@ import (
 // A Query selects rows, in the order of their ids (bytewise). Set fields are joined
 // by "and". It must say one of
 //
-//   - Service and Type, and for an indexed page also Account and Region;
+//   - Service and Type, and for an indexed page also Account and Region: rows without a
+//     parent;
 //   - Parent, and for an indexed page also Type;
 //   - LinkRel and LinkTo, and for an indexed page also the four above.
 type Query struct {
@@ -30,6 +31,7 @@ type selection struct {
 	where []string
 	args  []any
 	id    string // column that orders it
+	begin string // what id begins with in all rows, before what a page ends with
 	none  bool   // nothing can match
 }
 
@@ -69,6 +71,9 @@ func (q Query) selection() (*selection, error) {
 		s.equal(scope+"service", q.Service)
 		s.equal(scope+"account", q.Account)
 		s.equal(scope+"region", q.Region)
+		if q.LinkTo == "" {
+			s.where = append(s.where, "r.parent IS NULL")
+		}
 	}
 	s.equal(scope+"type", q.Type)
 	if q.Name != nil {
@@ -83,14 +88,30 @@ func (s *selection) equal(column, value string) {
 	}
 }
 
+// scoped is the selection of everything in one account and region, by ARN: ids are in
+// order there. ok is false for other queries.
+func (q Query) scoped() (s *selection, ok bool) {
+	if q.Service == "" || q.Type == "" || q.Account == "" || q.Region == "" || q.Name != nil || q.LinkTo != "" || q.LinkRel != "" || q.Parent != (live.ARN{}) {
+		return nil, false
+	}
+	s = &selection{from: "resource r", id: "r.arn", none: !storable(q.After)}
+	s.begin = live.ARN{Service: q.Service, Type: q.Type, Account: q.Account, Region: q.Region}.String()
+	s.where = append(s.where, "r.parent IS NULL")
+	s.and(s.id, "<", s.begin[:len(s.begin)-1]+"0") // the character after the slash
+	return s, true
+}
+
 // list is the statement that reads the page q asks for.
 func (q Query) list() (*selection, string, error) {
-	s, err := q.selection()
-	if err != nil {
-		return nil, "", err
+	s, ok := q.scoped()
+	if !ok {
+		var err error
+		if s, err = q.selection(); err != nil {
+			return nil, "", err
+		}
 	}
-	if q.After != "" {
-		s.and(s.id, ">", q.After)
+	if after := s.begin + q.After; after != "" {
+		s.and(s.id, ">", after)
 	}
 	s.args = append(s.args, limit(q.Limit))
 	// SQLite would look at a bare number and plan the query anew for each one.

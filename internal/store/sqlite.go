@@ -30,6 +30,10 @@ const (
 	sqliteReader = "&_busy_timeout=2000&_query_only=on"
 )
 
+// sqliteOpenTries is how often an open waits for the lock of another process, which may be
+// making the tables.
+const sqliteOpenTries = 20
+
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -58,7 +62,12 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 		hasTable: `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 	}}
 	var mode string // some file systems cannot do WAL, and SQLite does not call that an error
-	if err := write.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
+	for range sqliteOpenTries {
+		if err = write.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); faultOf(err) != faultConflict {
+			break
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", path, err), s.Close())
 	}
 	if mode != "wal" {
