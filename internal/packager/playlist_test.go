@@ -288,6 +288,82 @@ func TestTracks(t *testing.T) {
 	})
 }
 
+func TestSplice(t *testing.T) {
+	other := func(f func(*media.Track)) *media.Track {
+		v := videoTrack(30)
+		f(v)
+		return v
+	}
+	sps := unhex("6742c01ed900a02ff97011000003000100000300320f162e48") // of another encoder; the size is the same
+	for name, tt := range map[string]struct {
+		video, sound *media.Track
+		away         time.Duration // how long nobody sent
+		unspliced    bool
+		breaks       int
+		maps         int // how many sections the playlist names, in fragmented MP4
+	}{
+		"the same parameter sets":          {video: videoTrack(30), sound: audioTrack(), maps: 1},
+		"others begin a section":           {video: other(func(v *media.Track) { v.SPS = [][]byte{sps} }), sound: audioTrack(), maps: 2},
+		"a gap is not one of the media":    {video: videoTrack(30), sound: audioTrack(), away: 20 * time.Second, maps: 1},
+		"another size breaks":              {video: other(func(v *media.Track) { v.SPS, v.Width = [][]byte{sps}, 1280 }), sound: audioTrack(), breaks: 1, maps: 2},
+		"another sound breaks":             {video: other(func(v *media.Track) { v.SPS = [][]byte{sps} }), sound: &media.Track{Kind: media.Audio, Codec: media.AAC, Timescale: 48000, Config: []byte{0x11, 0x88}, SampleRate: 48000, Channels: 1}, breaks: 1, maps: 2},
+		"the same encoder's change breaks": {video: other(func(v *media.Track) { v.SPS = [][]byte{sps} }), sound: audioTrack(), unspliced: true, breaks: 1, maps: 2},
+	} {
+		for _, container := range []string{live.ContainerTS, live.ContainerMP4} {
+			t.Run(name+", "+container, func(t *testing.T) {
+				r := newRendition(t, Config{LowLatency: true, Container: container})
+				c := rules{t: t, durs: map[string]time.Duration{}, full: map[string]*hls.Segment{}}
+				src := &source{Num: 30, GOP: 30, Audio: true}
+				feed(t, r, src, 3300*time.Millisecond) // within a segment
+				c.check(r)
+				if !tt.unspliced {
+					r.Splice()
+				}
+				src.video, src.sound = tt.video, tt.sound
+				skip := 30 - src.picture%30 // to the next keyframe
+				src.picture += skip
+				skipped := time.Duration(skip) * time.Second / 30
+				for range 300 {
+					u := src.next()
+					if u.Track.Kind == media.Video { // at once after the last picture
+						u.DTS, u.PTS = u.DTS-skip*3000, u.PTS-skip*3000
+					} else {
+						u.DTS, u.PTS = u.DTS-skip*1600, u.PTS-skip*1600
+					}
+					u.Received = u.Received.Add(tt.away)
+					if err := r.Write(u); err != nil {
+						t.Fatal(err)
+					}
+					c.prev = nil
+					c.check(r)
+				}
+				breaks, maps, jump := 0, map[string]bool{}, time.Duration(0)
+				m := now(t, r)
+				for i, s := range m.Segments {
+					maps[s.Map] = true
+					if s.Discontinuity {
+						breaks++
+					}
+					if i > 0 {
+						p := m.Segments[i-1]
+						jump += s.ProgramDateTime.Sub(p.ProgramDateTime) - p.Duration
+					}
+				}
+				if d := jump - tt.away - skipped; !tt.unspliced && d.Abs() > time.Second/30 {
+					t.Errorf("the dates jump by %v, nobody sent for %v\n%s", jump, tt.away+skipped, m.Append(nil))
+				}
+				sections := tt.maps
+				if container == live.ContainerTS {
+					sections = 1
+				}
+				if breaks != tt.breaks || len(maps) != sections {
+					t.Errorf("%d discontinuities and sections %v, want %d and %d", breaks, maps, tt.breaks, sections)
+				}
+			})
+		}
+	}
+}
+
 func TestDiscontinuitySequenceCountsWhatLeft(t *testing.T) {
 	r := newRendition(t, Config{Window: 6 * time.Second})
 	src := &source{Num: 30, GOP: 30}

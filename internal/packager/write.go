@@ -46,6 +46,7 @@ type writer struct {
 	closed  bool
 	waiting bool // for a keyframe: nothing decodable can be kept before it
 	broken  bool // the next segment begins behind a discontinuity
+	spliced bool // the next picture is another encoder's
 
 	// Until the first segment is complete.
 	gathered []media.Unit
@@ -114,7 +115,7 @@ func (r *Rendition) Write(u media.Unit) error {
 		if w.seen && w.breaksAt(&u) {
 			r.interrupt()
 		}
-		if w.waiting && u.Key {
+		if u.Key && (w.waiting || w.spliced) {
 			w.waiting = false
 			w.anchorPTS, w.anchorTime = u.PTS, u.Received
 			if w.fixed == nil {
@@ -135,10 +136,16 @@ func (r *Rendition) Write(u media.Unit) error {
 		w.tick(u.DTS)
 		w.silent += min(w.cadence.next(), ticks(maxPart)) // a pause of everything is not silence
 	}
+	var err error
 	if w.fixed == nil {
-		return r.gather(u)
+		err = r.gather(u)
+	} else {
+		err = r.push(u)
 	}
-	return r.push(u)
+	if u.Track.Kind == media.Video {
+		w.spliced = false
+	}
+	return err
 }
 
 // tick takes note of a picture's decode time.
@@ -155,15 +162,29 @@ func (w *writer) breaksAt(u *media.Unit) bool {
 	if w.fixed == nil {
 		before = w.gathered[0].Track
 	}
-	return !sameTrack(before, u.Track) ||
+	return !sameTrack(before, u.Track) && !w.splices(before, u) ||
 		u.DTS < w.lastDTS-ticks(maxBack) || u.DTS > w.lastDTS+w.cadence.next()+ticks(maxGap)
+}
+
+// Splice says that the next picture, a keyframe, comes from another encoder that goes on
+// where the last one was. Its parameter sets may be others: they begin a segment, in a
+// section of its own, and no break. It is called like Write.
+func (r *Rendition) Splice() { r.w.spliced = true }
+
+// splices reports whether picture u of another encoder is of the same kind as the track
+// before, and so goes on without a break. Until the first segment is complete there is
+// nobody for whom to avoid one.
+func (w *writer) splices(before *media.Track, u *media.Unit) bool {
+	t := u.Track
+	return w.spliced && u.Key && w.fixed != nil &&
+		before.Kind == t.Kind && before.Codec == t.Codec && before.Width == t.Width && before.Height == t.Height
 }
 
 // interrupt ends the segment where it is. The next one begins with the next keyframe,
 // behind a discontinuity.
 func (r *Rendition) interrupt() {
 	w := &r.w
-	w.waiting, w.seen = true, false
+	w.waiting, w.seen, w.spliced = true, false, false
 	w.gathered, w.size = nil, 0 // nobody has seen a first segment: it begins anew
 	if w.fixed != nil {
 		r.closeSegment(w.lastDTS + w.cadence.next())
@@ -248,7 +269,8 @@ func (r *Rendition) push(u media.Unit) error {
 		if err := r.openSegment(&u); err != nil {
 			return err
 		}
-	case u.Key && (u.DTS-w.open.start >= ticks(minSegment) || !w.open.key), u.DTS+frame-w.open.start >= w.limit:
+	case u.Key && (u.DTS-w.open.start >= ticks(minSegment) || !w.open.key || !sameTrack(u.Track, w.tracks.video)),
+		u.DTS+frame-w.open.start >= w.limit:
 		if u.Key {
 			w.gop = u.DTS - w.open.start
 		}
@@ -294,8 +316,11 @@ func (r *Rendition) openSegment(u *media.Unit) error {
 		}
 		version := 0
 		if !first {
-			version, w.broken = w.sections[len(w.sections)-1].version+1, true
-			w.dropPart() // what waits in it is audio of before
+			version = w.sections[len(w.sections)-1].version + 1
+			if !w.spliced || !sameTrack(w.tracks.audio, want.audio) {
+				w.broken = true
+				w.dropPart() // what waits in it is audio of before
+			}
 		}
 		w.tracks = want
 		w.sections = append(w.sections[:len(w.sections):len(w.sections)], section{version, data})
