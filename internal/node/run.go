@@ -216,7 +216,8 @@ func (n *node) wire(ctx context.Context) (err error) {
 	n.series = series.New(n.log, n.store, n.reg, n.name, time.Now)
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
 		Limits: n.ingestLimits(), Record: n.series.Add, MetricChannels: n.cfg.MetricChannels,
-		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers, MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams),
+		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
+		MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams), MaxTakeovers: int(n.quotas.IVS.TakeoversPerStream),
 		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
 	})
 	if n.cfg.Roles.Has(config.Media) {

@@ -37,7 +37,7 @@ type IVS struct {
 	MetadataBytes           Limit `yaml:"metadata-bytes" max:"32768" doc:"Size of the metadata of one PutMetadata, in bytes. Players are known to take 1024."`
 
 	ConcurrentViews    Limit `yaml:"concurrent-views" doc:"Viewers at once, as the owners of streams count them every two seconds; one more gets no playlist."`
-	TakeoversPerStream Limit `yaml:"takeovers-per-stream" doc:"Takeovers of one stream. Not enforced by this version, which has none."`
+	TakeoversPerStream Limit `yaml:"takeovers-per-stream" doc:"Times that an encoder may take over one stream."`
 	PlaybackTokenBytes Limit `yaml:"playback-token-bytes" max:"65536" doc:"Size of a playback token, in bytes."`
 }
 
@@ -58,7 +58,8 @@ type Chat struct {
 func SelfHosted() Profile {
 	return Profile{
 		IVS: IVS{
-			Rates: Rates{}, StreamKeysPerChannel: 1, PlaybackKeys: 3, TagsPerResource: 50, MetadataBytes: 1024, PlaybackTokenBytes: 2048,
+			Rates: Rates{}, StreamKeysPerChannel: 1, PlaybackKeys: 3, TagsPerResource: 50, MetadataBytes: 1024,
+			TakeoversPerStream: 100, PlaybackTokenBytes: 2048,
 		},
 		Chat: Chat{Rates: Rates{}, MessagesPerRoom: 100, RequestsPerConnection: 10, ReviewMilliseconds: 200},
 	}

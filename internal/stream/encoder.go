@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"errors"
-
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
@@ -13,20 +11,24 @@ import (
 // An encoder is one connection that publishes into a Stream. It implements
 // ingest.Session. A stream may outlive its encoder: another one can take its place.
 type encoder struct {
-	stream  *Stream
-	request ingest.Request    // without the key, which has done its work
-	ladder  multitrack.Ladder // that its key carries; nil for a plain key
-	done    chan struct{}     // closed with the stream: the connection must go
+	stream   *Stream
+	request  ingest.Request    // without the key, which has done its work
+	ladder   multitrack.Ladder // that its key carries; nil for a plain key
+	priority int64             // against other encoders; 0 for none
+	done     chan struct{}     // closed with the stream, or when another encoder took over: the connection must go
 
 	// Guarded by stream.mu.
 	announced ingest.Announcement
 	tracks    tracks           // that it sends
 	gate      *multitrack.Gate // what may pass of them; nil before the first unit
+	gone      bool             // it left while another one was on trial
+	shift     int64            // from its times to the stream's; ticks of video
+	quiet     int64            // until then the stream has the sound of the former encoder, 0 for no such time; ticks of video
 }
 
 func newEncoder(st *Stream, r ingest.Request, l multitrack.Ladder) *encoder {
 	r.Key = ""
-	return &encoder{stream: st, request: r, ladder: l, done: make(chan struct{})}
+	return &encoder{stream: st, request: r, ladder: l, priority: priorityOf(r), done: make(chan struct{})}
 }
 
 // tracks are what one encoder sends, the newest of each number.
@@ -71,13 +73,29 @@ var errEnded = live.Errorf(live.Unavailable, "the stream was stopped")
 // Write implements ingest.Session.
 func (e *encoder) Write(u media.Unit) error {
 	st := e.stream
-	err := st.take(e, u)
-	if err != nil && !errors.Is(err, errEnded) {
-		st.log.Warn("media refused", "err", err)
-		var code event.Code
-		err, code = refusedBy(err)
-		st.fail("media not usable", code)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case st.ended:
+		return errEnded
+	case st.encoder == e:
+		st.heard = u.Received.Sub(st.born)
+	case st.trial == nil || st.trial.encoder != e:
+		return errReplaced
 	}
+	err := st.take(e, u)
+	switch {
+	case err == nil:
+		return nil
+	case st.trial != nil && st.trial.encoder == e: // the stream goes on without it
+		st.log.Info("media of another encoder refused", "err", err)
+		err = st.takeoverFailed(event.TakeoverMediaMismatch)
+		st.dismiss()
+		return err
+	}
+	st.log.Warn("media refused", "err", err)
+	err, code := refusedBy(err)
+	st.conclude("media not usable", code)
 	return err
 }
 
@@ -86,9 +104,24 @@ func (e *encoder) Done() <-chan struct{} { return e.done }
 
 // Close implements ingest.Session.
 func (e *encoder) Close(clean bool) {
+	reason := "encoder disconnected"
 	if clean {
-		e.stream.end("encoder finished")
-	} else {
-		e.stream.end("encoder disconnected")
+		reason = "encoder finished"
+	}
+	st := e.stream
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case st.ended:
+	case st.encoder == e && st.trial != nil: // who is on trial often is the same encoder, come back over another network
+		if !e.gone {
+			e.gone = true
+			close(e.done)
+		}
+	case st.encoder == e:
+		st.conclude(reason, "")
+	case st.trial != nil && st.trial.encoder == e:
+		st.log.Info("takeover given up", "reason", reason)
+		st.dismiss()
 	}
 }

@@ -146,6 +146,18 @@ func (n *node) create(t *testing.T, with ...func(*live.Channel)) (live.ARN, inge
 	return ch.ARN, ingest.Request{Protocol: ingest.RTMP, Key: key.Value, Remote: "192.0.2.1:1234", Agent: "test"}
 }
 
+// deleteKey deletes the stream key of a request.
+func (n *node) deleteKey(t *testing.T, r ingest.Request) {
+	t.Helper()
+	row, err := n.db.Store.ByLookup(t.Context(), live.ServiceIVS, live.TypeStreamKey, live.StreamKeyLookup(r.Key))
+	if err == nil {
+		err = n.db.Tx(t.Context(), func(tx *store.Tx) error { return tx.Delete(t.Context(), row.ARN) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A connection is an encoder's, with the stream that it publishes into.
 type connection struct {
 	ingest.Session
@@ -395,6 +407,7 @@ func (l *lines) count(what string) int {
 type camera struct {
 	track   *media.Track
 	picture int64
+	heard   int64 // sound sent so far; samples
 }
 
 func newCamera() *camera {

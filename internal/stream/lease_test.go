@@ -177,13 +177,13 @@ func TestLeaseSurvivesAPauseThatNobodySaw(t *testing.T) {
 		st, e := n.publish(t, r), newCamera()
 		n.db.breaks(func(op string) fault {
 			if op == "UpdateSession" {
-				time.Sleep(3 * ttl) // the loop stands still, whatever its context says
+				time.Sleep(2 * ttl) // the loop stands still, whatever its context says
 			}
 			return fine
 		})
 		_ = e.play(st, 2*time.Second)
 		n.db.down(fine)
-		time.Sleep(3 * ttl)
+		time.Sleep(2 * ttl)
 		if err := e.play(st, 2*ttl); err != nil {
 			t.Errorf("the stream ended: %v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/id3"
 )
 
@@ -11,11 +12,17 @@ type metrics struct {
 	started prometheus.Counter
 	ended   prometheus.Counter
 
+	takeovers *prometheus.CounterVec // by outcome
+
 	metadata        *prometheus.CounterVec // by owner
 	metadataDropped prometheus.Counter
 	metadataDelay   prometheus.Histogram   // seconds
 	adBreaks        *prometheus.CounterVec // by kind
 }
+
+// takeoverDone is the outcome of one that did not fail; the others are the codes of their
+// events.
+const takeoverDone = "done"
 
 // newMetrics registers with reg, never the default registry: two servers fit in one test.
 func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
@@ -36,6 +43,9 @@ func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 	return &metrics{
 		started: f.NewCounter(prometheus.CounterOpts{Name: "sluice_streams_started_total", Help: "Streams that went live."}),
 		ended:   f.NewCounter(prometheus.CounterOpts{Name: "sluice_streams_ended_total", Help: "Sessions that ended, live or not."}),
+
+		takeovers: vec("sluice_stream_takeovers_total", "Encoders that asked to take over a stream, by outcome.", "outcome",
+			takeoverDone, string(event.TakeoverMediaMismatch), string(event.TakeoverInvalidPriority), string(event.TakeoverLimitBreached)),
 
 		metadata: vec("sluice_metadata_total", "Timed metadata put into media, by owner of its ID3 frame.", "owner", id3.OwnerAPI, id3.OwnerInband),
 		metadataDropped: f.NewCounter(prometheus.CounterOpts{

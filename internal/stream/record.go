@@ -52,7 +52,7 @@ func (st *Stream) acquire(ctx context.Context) error {
 		case !errors.Is(err, store.ErrHeld):
 			return unavailable(err)
 		case now.Sub(began) > heldTime:
-			return errBusy
+			return st.elsewhereBusy(ctx, st.encoder.request)
 		}
 		select {
 		case <-ctx.Done():
@@ -142,6 +142,18 @@ func (st *Stream) later(what string, do func(context.Context) error) {
 	st.unwritten = append(st.unwritten, write{what, do})
 }
 
+// describeAgain brings the session up to date after another encoder took over.
+func (st *Stream) describeAgain() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.swapped {
+		return false
+	}
+	st.swapped = false
+	st.session.Ingest = describe(st.encoder)
+	return true
+}
+
 // update writes the session as it is now, with the events until now.
 func (st *Stream) update(what string) {
 	x, notes := st.session, st.taken()
@@ -153,6 +165,9 @@ func (st *Stream) update(what string) {
 // moment is complete in the end; a change whose answer was lost is made once all the
 // same. A fenced one means that the channel belongs to another node, and ends the stream.
 func (st *Stream) record(ctx context.Context) {
+	if st.describeAgain() {
+		st.update("takeover")
+	}
 	if notes := st.taken(); len(notes) > 0 {
 		st.later("events", func(ctx context.Context) error {
 			return st.owner.store.AppendEvents(ctx, st.id, st.generation, notes...)

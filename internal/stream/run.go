@@ -20,6 +20,8 @@ func (st *Stream) run(ctx context.Context) {
 	quit := st.owner.quit
 	renew := time.NewTimer(st.owner.renewEvery())
 	defer renew.Stop()
+	watch := time.NewTicker(watchEvery)
+	defer watch.Stop()
 	for !st.over() {
 		select {
 		case <-st.done:
@@ -38,6 +40,8 @@ func (st *Stream) run(ctx context.Context) {
 			if len(st.unwritten) == 0 { // what failed waits for the next renewal, which has precedence
 				st.record(ctx)
 			}
+		case <-watch.C:
+			st.watch(time.Now())
 		case <-renew.C:
 			renew.Reset(st.keep(ctx))
 			if stop == nil && !st.over() {

@@ -16,23 +16,28 @@ type source struct {
 	rendition *packager.Rendition
 }
 
-// take puts one unit of e into the renditions.
+// take sends one unit of e, the stream's encoder or one on trial, to where it belongs.
+// mu is held.
 func (st *Stream) take(e *encoder, u media.Unit) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.ended || st.encoder != e {
-		return errEnded
-	}
 	if err := e.tracks.note(u.Track); err != nil {
 		return err
 	}
 	if u.Track.Codec == media.H265 && st.channel.ContainerFormat != live.ContainerMP4 {
 		return errContainer
 	}
-	if b, ok := st.meter.Unit(&u); !ok {
-		return st.breached(b)
+	if st.encoder == e {
+		if b, ok := st.meter.Unit(&u); !ok {
+			return st.breached(b)
+		}
 	}
-	return e.rules(st.channel).Take(u, func(u media.Unit) error { return st.put(e, u) })
+	return e.rules(st.channel).Take(u, func(u media.Unit) error {
+		if st.encoder != e {
+			if err := st.probe(u); err != nil || st.encoder != e || len(st.sources) > 0 {
+				return err
+			}
+		}
+		return st.put(e, u)
+	})
 }
 
 var errContainer = live.Errorf(live.Unsupported, "H.265 needs a channel with container format %s", live.ContainerMP4)
@@ -41,6 +46,10 @@ var errContainer = live.Errorf(live.Unsupported, "H.265 needs a channel with con
 // the first keyframe of a track, which makes its rendition; the tracks of a multitrack
 // stream begin together. mu is held.
 func (st *Stream) put(e *encoder, u media.Unit) error {
+	if !e.place(&u) {
+		return nil
+	}
+	st.edge.note(&u)
 	if len(st.sources) == 0 {
 		if err := st.begin(e, u); err != nil {
 			return err

@@ -47,13 +47,20 @@ type Stream struct {
 
 	announcing sync.Mutex // held while the roster is told, so that "gone" is the last word
 
-	mu       sync.Mutex // guards the fields below, and those of encoders
-	encoder  *encoder   // whose media viewers get
-	sources  []source   // one for each of its video tracks that had a keyframe, the first one first
-	started  time.Time  // zero until live
-	adsUntil time.Time  // no other ad break before that
-	ended    bool       // no unit reaches a rendition any more
-	code     event.Code // why, where there is one; no longer changed once ended
+	mu       sync.Mutex    // guards the fields below, and those of encoders
+	encoder  *encoder      // whose media viewers get
+	edge     edge          // of what encoders sent so far
+	sources  []source      // one for each of its video tracks that had a keyframe, the first one first
+	started  time.Time     // zero until live
+	adsUntil time.Time     // no other ad break before that
+	ended    bool          // no unit reaches a rendition any more
+	code     event.Code    // why, where there is one; no longer changed once ended
+	heard    time.Duration // age at the newest unit
+
+	watched   time.Time   // last time the loop looked what lasts too long
+	trial     *challenger // that wants to take over; nil for none
+	takeovers int         // so far
+	swapped   bool        // the record describes a former encoder
 }
 
 // newStream is a stream with its first encoder.
@@ -63,8 +70,8 @@ func newStream(owner *Streams, ch live.Channel, r ingest.Request, l multitrack.L
 		owner: owner, id: id, channel: ch, born: now,
 		log:   owner.log.With("channel", ch.ARN.String(), "stream", id),
 		media: packager.NewPresentation(), audience: newAudience(now),
-		built: make(chan []*packager.Rendition, 1),
-		done:  make(chan struct{}), finished: make(chan struct{}),
+		watched: now, built: make(chan []*packager.Rendition, 1),
+		done: make(chan struct{}), finished: make(chan struct{}),
 		events: emitted{woken: make(chan struct{}, 1)},
 	}
 	st.encoder = newEncoder(st, r, l)
@@ -95,30 +102,4 @@ func (st *Stream) live() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return !st.started.IsZero() && !st.ended
-}
-
-// end makes the stream end, from wherever it is called; only the first reason counts.
-// Viewers get the end of the playlist at once, whatever the database does.
-func (st *Stream) end(reason string) { st.fail(reason, "") }
-
-// fail is end with the code that the event of the session's end carries.
-func (st *Stream) fail(reason string, code event.Code) {
-	if st.close(code) {
-		st.log.Info("stream ending", "reason", reason, "code", string(code))
-	}
-}
-
-func (st *Stream) close(code event.Code) (first bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.ended {
-		return false
-	}
-	st.ended, st.code = true, code
-	for _, s := range st.sources {
-		s.rendition.Close()
-	}
-	close(st.encoder.done)
-	close(st.done)
-	return true
 }

@@ -34,6 +34,9 @@ type Config struct {
 	Packager packager.Config // parts and window; the container is the channel's
 	Max      int             // streams at once on this node; 0 means 10000
 
+	// MaxTakeovers is how often encoders may take over one stream; 0 means any number.
+	MaxTakeovers int
+
 	// Keys opens the stream keys that carry a ladder. Without it none is good.
 	Keys *multitrack.Keys
 
@@ -56,6 +59,7 @@ type records interface {
 	ByLookup(ctx context.Context, service, typ, lookup string) (store.Row, error)
 	Get(ctx context.Context, arn live.ARN) (store.Row, error)
 	Acquire(ctx context.Context, channel, node, origin string, now time.Time, ttl time.Duration) (store.Lease, error)
+	LeaseOf(ctx context.Context, channel string, now time.Time) (store.Lease, error)
 	Renew(ctx context.Context, l store.Lease, now time.Time, ttl time.Duration) (store.Lease, error)
 	Release(ctx context.Context, l store.Lease) error
 	CreateSession(ctx context.Context, s live.Session, notes ...store.Note) error
@@ -189,7 +193,7 @@ func (s *Streams) Live(channel live.ARN) (*Stream, bool) {
 }
 
 // Publish admits an encoder: the key must exist, the channel must allow the
-// transport, and nobody else may hold the channel.
+// transport, and nobody else may hold the channel, unless the encoder asks to take over.
 func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session, error) {
 	ch, key, err := s.authenticate(ctx, r)
 	if err != nil {
@@ -199,9 +203,17 @@ func (s *Streams) Publish(ctx context.Context, r ingest.Request) (ingest.Session
 		return nil, unavailable(ctx.Err())
 	}
 	st, e := newStream(s, ch, r, key.ladder)
-	if err := s.reserve(ctx, st); err != nil {
+	running, err := s.reserve(ctx, st)
+	if err != nil {
 		s.tooMany(ctx, ch.ARN, err)
 		return nil, err
+	}
+	if running != nil {
+		other, err := running.challenge(r, key)
+		if err != nil {
+			return nil, err
+		}
+		return other, nil
 	}
 	// From here the stream must end by itself even when the encoder is already gone.
 	ctx = context.WithoutCancel(ctx)
@@ -297,24 +309,33 @@ var errBusy = live.Errorf(live.Conflict, "the channel is already live")
 const settle = 5 * time.Second
 
 // reserve makes st the only stream of its channel on this node, until release, and
-// one that Run waits for.
-func (s *Streams) reserve(ctx context.Context, st *Stream) error {
+// one that Run waits for. It returns the one that runs, if there is one.
+func (s *Streams) reserve(ctx context.Context, st *Stream) (running *Stream, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	for {
 		former, err := s.enter(st)
-		if former == nil {
-			return err
-		}
-		if !former.over() {
-			return errBusy
+		switch {
+		case former == nil:
+			return nil, err
+		case !former.over() && s.opened(former):
+			return former, nil
+		case !former.over():
+			return nil, errBusy
 		}
 		select {
 		case <-former.finished:
 		case <-ctx.Done():
-			return errBusy
+			return nil, errBusy
 		}
 	}
+}
+
+// opened reports whether st has its lease and its record.
+func (s *Streams) opened(st *Stream) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.id[st.id] == st
 }
 
 // enter puts st on its channel, or returns the stream that is there.
