@@ -50,6 +50,7 @@ var levels = map[string]int{
 	"internal/packager":    3,
 	"internal/multitrack":  3,
 	"internal/ingest/rtmp": 3,
+	"internal/ingest/srt":  3,
 	"internal/demo":        3,
 	"internal/transcode":   3,
 

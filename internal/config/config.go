@@ -24,18 +24,19 @@ import (
 type Config struct {
 	DataDir string `default:"./sluice-data" help:"Directory of everything Sluice keeps on this machine: database, queues, recordings, first-run credentials, certificates."`
 
-	HTTP           string `default:":8080" help:"Address of the API, playback, console, metrics and health, as host:port; port 0 picks a free one."`
-	TLSCert        string `help:"PEM file with the certificate chain for the HTTP and RTMPS listeners. With tls-key it turns the HTTP listener to HTTPS. Read again when it changes."`
-	TLSKey         string `help:"PEM file with the private key of tls-cert."`
-	RTMP           string `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
-	RTMPS          string `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
-	SRT            string `name:"srt" default:":9000" help:"Address of SRT ingest; empty turns it off. Reserved: this version has no SRT and listens on nothing here."`
-	PublicURL      URL    `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
-	TrustedProxies CIDRs  `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
-	GeoIP          string `name:"geoip" help:"Database of countries in MaxMind's format, such as GeoLite2-Country.mmdb, for playback restriction policies. Empty: nobody's country is known. Read again when it changes."`
-	CountryHeader  string `help:"Header in which a proxy of trusted-proxies says the viewer's country as two letters, such as CF-IPCountry; it counts before geoip."`
-	MaxConnections int    `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
-	MaxPublishers  int    `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
+	HTTP           string        `default:":8080" help:"Address of the API, playback, console, metrics and health, as host:port; port 0 picks a free one."`
+	TLSCert        string        `help:"PEM file with the certificate chain for the HTTP and RTMPS listeners. With tls-key it turns the HTTP listener to HTTPS. Read again when it changes."`
+	TLSKey         string        `help:"PEM file with the private key of tls-cert."`
+	RTMP           string        `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
+	RTMPS          string        `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
+	SRT            string        `name:"srt" default:":9000" help:"Address of SRT ingest, a UDP port; empty turns it off."`
+	SRTLatency     time.Duration `name:"srt-latency" default:"120ms" help:"Least delay of media over SRT, in which lost packets are sent again, 20ms to 10s: four times the round trip to the encoders. An encoder may ask for more."`
+	PublicURL      URL           `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
+	TrustedProxies CIDRs         `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
+	GeoIP          string        `name:"geoip" help:"Database of countries in MaxMind's format, such as GeoLite2-Country.mmdb, for playback restriction policies. Empty: nobody's country is known. Read again when it changes."`
+	CountryHeader  string        `help:"Header in which a proxy of trusted-proxies says the viewer's country as two letters, such as CF-IPCountry; it counts before geoip."`
+	MaxConnections int           `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
+	MaxPublishers  int           `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
 
 	Account string `default:"123456789012" help:"AWS account id that new access keys belong to: 12 digits."`
 	Region  string `default:"us-west-2" help:"Region of the console and the demo channel. API requests carry their own."`

@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// MaxSRTLatency is the longest delay of media over SRT that can be asked for, here or by
+// an encoder.
+const MaxSRTLatency = 10 * time.Second
+
 // MinHLSPart is the shortest part target that can be asked for.
 const MinHLSPart = 100 * time.Millisecond
 
@@ -31,6 +35,7 @@ func (c *Config) Validate() error {
 	rule(c.RTMP == "" || address(c.RTMP), "rtmp", c.RTMP, "host:port or nothing")
 	rule(c.RTMPS == "" || address(c.RTMPS), "rtmps", c.RTMPS, "host:port or nothing")
 	rule(c.SRT == "" || address(c.SRT), "srt", c.SRT, "host:port or nothing")
+	within(rule, "srt-latency", c.SRTLatency, 20*time.Millisecond, MaxSRTLatency)
 	rule(c.PublicURL == "" || base(c.PublicURL), "public-url", Redact(string(c.PublicURL)), "http(s)://host[:port][/path]")
 	rule(c.CountryHeader == "" || only(c.CountryHeader, lower+upper+digits+"-"), "country-header", c.CountryHeader, "a header's name or nothing")
 	rule(c.CountryHeader == "" || len(c.TrustedProxies) > 0, "country-header", c.CountryHeader, "trusted-proxies with it: nobody else is believed")

@@ -28,7 +28,7 @@ type Ready struct {
 	HTTP            string `json:"http"` // host:port, with the real port
 	RTMP            string `json:"rtmp"` // "" when off, as the next three
 	RTMPS           string `json:"rtmps"`
-	SRT             string `json:"srt"`         // this version has no SRT
+	SRT             string `json:"srt"`
 	Chat            string `json:"chat"`        // this version has no chat
 	AccessKeyID     string `json:"accessKeyId"` // "" without the control role
 	SecretAccessKey string `json:"secretAccessKey"`

@@ -33,7 +33,7 @@ func defaults(t *testing.T) config.Config {
 		t.Fatal(err)
 	}
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
-	cfg.HTTP, cfg.RTMP, cfg.RTMPS = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	return cfg
 }
 
@@ -237,6 +237,7 @@ func TestFailedStart(t *testing.T) {
 		"HTTP's port is taken":  {func(c *config.Config, taken string) { c.HTTP = taken }, "address already in use"},
 		"RTMP's port is taken":  {func(c *config.Config, taken string) { c.RTMP = taken }, "address already in use"},
 		"RTMPS's port is taken": {func(c *config.Config, taken string) { c.RTMPS = taken }, "address already in use"},
+		"SRT's port is taken":   {func(c *config.Config, taken string) { c.SRT = taken }, "address already in use"},
 		"no database": {func(c *config.Config, taken string) {
 			c.Store = "postgres://u@" + taken + "/d?sslmode=disable&connect_timeout=1"
 		}, "store"},
@@ -250,6 +251,11 @@ func TestFailedStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ln.Close()
+			pc, err := net.ListenPacket("udp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pc.Close()
 			go func() { // ends with the listener; whoever expects a protocol is disappointed
 				for c, err := ln.Accept(); err == nil; c, err = ln.Accept() {
 					c.Close()
@@ -277,7 +283,7 @@ func TestFailedStart(t *testing.T) {
 }
 
 func withFreePorts(c config.Config) config.Config {
-	c.HTTP, c.RTMP, c.RTMPS = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.HTTP, c.RTMP, c.RTMPS, c.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.Store, c.Bus, c.TLSCert, c.TLSKey, c.Demo = "", "", "", "", false
 	return c
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
+	"github.com/sluice-live/sluice/internal/ingest/srt"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
@@ -69,6 +70,7 @@ type node struct {
 
 	http  *httpserver.Server
 	rtmp  []*rtmp.Server
+	srt   *srt.Server // nil when it is off
 	ready Ready
 	up    []lifecycle.Service
 }
@@ -237,6 +239,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 // ingest binds the encoders' listeners.
 func (n *node) ingest() error {
 	guard := ingest.NewGuard() // an address may try all listeners
+	if err := n.listenSRT(guard); err != nil {
+		return err
+	}
 	listen := func(addr string, c rtmp.Config, real *string) error {
 		if addr == "" {
 			return nil
@@ -257,6 +262,22 @@ func (n *node) ingest() error {
 	return listen(n.cfg.RTMPS, rtmp.Config{TLS: func() *tls.Config { return tc }}, &n.ready.RTMPS)
 }
 
+// listenSRT binds the listener of SRT.
+func (n *node) listenSRT(guard *ingest.Guard) (err error) {
+	if n.cfg.SRT == "" {
+		return nil
+	}
+	n.srt, err = srt.Listen(n.cfg.SRT, srt.Config{
+		Log: n.log, Metrics: n.reg, MaxConns: n.cfg.MaxPublishers, Guard: guard,
+		Latency: n.cfg.SRTLatency, MaxLatency: config.MaxSRTLatency,
+	}, n.streams)
+	if err != nil {
+		return err
+	}
+	n.ready.SRT = n.srt.Addr().String()
+	return nil
+}
+
 // unlisten gives back what was bound by a start that failed.
 func (n *node) unlisten() {
 	if n.http != nil {
@@ -269,6 +290,9 @@ func (n *node) unlisten() {
 	cancel()
 	for _, s := range n.rtmp {
 		_ = s.Run(over) // closes its listener and returns
+	}
+	if n.srt != nil {
+		_ = n.srt.Run(over)
 	}
 }
 
@@ -299,6 +323,9 @@ func (n *node) services(ctx context.Context) error {
 	n.add("streams", n.streams.Run)
 	for _, s := range n.rtmp {
 		n.add("rtmp "+s.Addr().String(), s.Run)
+	}
+	if n.srt != nil {
+		n.add("srt "+n.srt.Addr().String(), n.srt.Run)
 	}
 	if n.cfg.Demo {
 		if err := n.demo(ctx); err != nil {
@@ -339,7 +366,7 @@ func (n *node) announce() error {
 	if n.cfg.Bus != "" && n.cfg.Roles.Has(config.Media) && n.origin() == "" {
 		n.log.Warn("other nodes cannot send viewers to this one: set origin-url")
 	}
-	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS)
+	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS, "srt", n.ready.SRT)
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.ready)
 	}

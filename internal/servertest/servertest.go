@@ -36,7 +36,7 @@ func Start(t testing.TB, with ...func(*config.Config)) *Server {
 		t.Fatal(err)
 	}
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
-	cfg.HTTP, cfg.RTMP, cfg.RTMPS = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.LogFormat = "text"
 	for _, f := range with {
 		f(&cfg)
@@ -121,6 +121,16 @@ func (s *Server) RTMPURL(c Channel) string { return "rtmp://" + s.RTMP + "/app/"
 
 // RTMPSURL is where an encoder publishes to c over TLS.
 func (s *Server) RTMPSURL(c Channel) string { return "rtmps://" + s.RTMPS + "/app/" + c.Key }
+
+// SRTURL is where an encoder publishes to c over SRT: encrypted, if the channel has a
+// passphrase to tell. The query of an encoder's own may follow.
+func (s *Server) SRTURL(c Channel) string {
+	u := "srt://" + s.SRT + "?streamid=" + c.Key
+	if p := aws.ToString(c.Srt.Passphrase); p != "" {
+		u += "&passphrase=" + p
+	}
+	return u
+}
 
 // Get fetches a URL of the server and returns status, header and body.
 func Get(t testing.TB, url string) (int, http.Header, []byte) {

@@ -55,7 +55,7 @@ func sink(results chan<- result) func(context.Context, *Request) {
 		}
 		c, err := r.Accept()
 		if err != nil {
-			r.Refuse(Peer)
+			r.Refuse(Internal)
 			return
 		}
 		defer c.Close()
@@ -150,7 +150,7 @@ func TestRefusals(t *testing.T) {
 		want Reason
 	}{
 		"wrong passphrase": {CallerConfig{Passphrase: "wrong passphrase"}, BadSecret},
-		"too much latency": {CallerConfig{Latency: time.Second}, Peer},
+		"too much latency": {CallerConfig{Latency: time.Second}, Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := dialTest(t, l.Addr().String(), tt.cfg)

@@ -23,9 +23,6 @@ type Reason uint32
 // Reasons. From 1000 on they are those of SRT's access control, which stand for the
 // status of HTTP with the same last three digits.
 const (
-	System     Reason = 1  // the server cannot
-	Peer       Reason = 2  // it will not, and does not say why
-	Resource   Reason = 3  // no room
 	Rogue      Reason = 4  // a handshake that makes no sense
 	Backlog    Reason = 5  // too many handshakes at once
 	Closing    Reason = 7  // the server is going down
@@ -37,23 +34,17 @@ const (
 	Filter     Reason = 14 // a packet filter
 	Group      Reason = 15 // a connection group
 
-	BadRequest   Reason = 1400
-	Unauthorized Reason = 1401
-	Overload     Reason = 1402
-	Forbidden    Reason = 1403
-	Conflict     Reason = 1409
-	Unsupported  Reason = 1415
-	Unavailable  Reason = 1503
+	BadRequest  Reason = 1400
+	Overload    Reason = 1402
+	BadMode     Reason = 1405
+	Conflict    Reason = 1409
+	Unsupported Reason = 1415
+	Internal    Reason = 1500
+	Unavailable Reason = 1503
 )
 
 func (r Reason) String() string {
 	switch r {
-	case System:
-		return "system"
-	case Peer:
-		return "peer"
-	case Resource:
-		return "resource"
 	case Rogue:
 		return "rogue"
 	case Backlog:
@@ -76,12 +67,12 @@ func (r Reason) String() string {
 		return "group"
 	case BadRequest:
 		return "bad_request"
-	case Unauthorized:
-		return "unauthorized"
 	case Overload:
 		return "overload"
-	case Forbidden:
-		return "forbidden"
+	case BadMode:
+		return "bad_mode"
+	case Internal:
+		return "internal"
 	case Conflict:
 		return "conflict"
 	case Unsupported:
@@ -92,9 +83,12 @@ func (r Reason) String() string {
 	return strconv.FormatUint(uint64(r), 10)
 }
 
-// HandshakeReasons are those for which a Listener refuses by itself.
-func HandshakeReasons() []Reason {
-	return []Reason{Rogue, Backlog, Closing, Version, MessageAPI, Congestion, Filter, Group}
+// Reasons lists them all.
+func Reasons() []Reason {
+	return []Reason{
+		Rogue, Backlog, Closing, Version, BadSecret, Unsecure, MessageAPI, Congestion, Filter, Group,
+		BadRequest, Overload, BadMode, Conflict, Unsupported, Internal, Unavailable,
+	}
 }
 
 // Sizes in bytes.

@@ -39,7 +39,7 @@ func TestReadyFile(t *testing.T) {
 	if got["account"] != "210987654321" || got["region"] != "eu-central-1" || got["pid"] != float64(srv.cmd.Process.Pid) {
 		t.Errorf("ready file says account %v, region %v, pid %v", got["account"], got["region"], got["pid"])
 	}
-	for _, name := range []string{"http", "rtmp", "rtmps"} {
+	for _, name := range []string{"http", "rtmp", "rtmps", "srt"} {
 		if addr, _ := got[name].(string); !regexp.MustCompile(`^127\.0\.0\.1:[1-9][0-9]*$`).MatchString(addr) {
 			t.Errorf("ready file says %s %q, want the real port", name, addr)
 		}
@@ -75,7 +75,7 @@ func TestDataDirHasOneServer(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	srv := serve(t, dir)
-	_, stderr, err := run(t, "serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--rtmp", "", "--rtmps", "")
+	_, stderr, err := run(t, "serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--rtmp", "", "--rtmps", "", "--srt", "")
 	if err == nil || !strings.Contains(stderr, "in use by another sluice") {
 		t.Errorf("a second server on the same data directory: %v, %q, want it refused", err, stderr)
 	}

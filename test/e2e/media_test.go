@@ -24,8 +24,12 @@ var containers = map[string]func(testing.TB, *servertest.Server) servertest.Chan
 // returned channel is closed when ffmpeg has said goodbye.
 func replay(t *testing.T, file, url string) <-chan struct{} {
 	t.Helper()
+	format := "flv"
+	if strings.HasPrefix(url, "srt:") {
+		format = "mpegts"
+	}
 	cmd := exec.CommandContext(t.Context(), testmedia.FFmpeg(t), "-hide_banner", "-nostdin", "-loglevel", "error",
-		"-re", "-i", file, "-c", "copy", "-f", "flv", url)
+		"-re", "-i", file, "-c", "copy", "-f", format, url)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,40 +140,46 @@ func TestEveryFrameArrives(t *testing.T) {
 			if tt.secure {
 				url = s.RTMPSURL(ch)
 			}
-			done := replay(t, file, url)
-			s.WaitLive(t, ch)
-
-			want, got := probe(t, file), probe(t, *ch.PlaybackUrl)
-			if want != got {
-				t.Errorf("ffprobe sees %+v, the encoder sent %+v", got, want)
-			}
-			variant := firstVariant(t, s, *ch.PlaybackUrl)
-			seen := make(chan testmedia.Decoded, 1)
-			go func() { seen <- testmedia.Decode(t, variant, fromTheStart...) }()
-			sent := packets(t, file)
-			arrived := packets(t, variant, fromTheStart...)
-			d := <-seen
-			<-done
-
-			// ffmpeg 5 reads the initialization section again with each reload of a live
-			// playlist of fragmented MP4, anybody's, and says so. It is no other complaint.
-			said := slices.DeleteFunc(slices.Collect(strings.Lines(d.Stderr)), func(l string) bool {
-				return strings.Contains(l, "Found duplicated MOOV Atom") || strings.Contains(l, "Last message repeated")
-			})
-			if len(said) > 0 {
-				t.Errorf("the decoder complains: %q", said)
-			}
-			if len(d.Codes) != frames || d.Unread != 0 {
-				t.Errorf("decoded %d frames, %d unreadable; want %d", len(d.Codes), d.Unread, frames)
-			}
-			for i, c := range d.Codes {
-				if c != testmedia.ClipCode(src, i) {
-					t.Fatalf("frame %d shows %v, want %v", i, c, testmedia.ClipCode(src, i))
-				}
-			}
-			inStep(t, sent, arrived)
+			everyFrame(t, s, ch, src, frames, file, replay(t, file, url))
 		})
 	}
+}
+
+// everyFrame checks that viewers of a channel see what an encoder that has just begun
+// sends: the frames of src, which are in file. done is closed at its end.
+func everyFrame(t *testing.T, s *servertest.Server, ch servertest.Channel, src testmedia.Source, frames int, file string, done <-chan struct{}) {
+	t.Helper()
+	s.WaitLive(t, ch)
+
+	want, got := probe(t, file), probe(t, *ch.PlaybackUrl)
+	if want != got {
+		t.Errorf("ffprobe sees %+v, the encoder sent %+v", got, want)
+	}
+	variant := firstVariant(t, s, *ch.PlaybackUrl)
+	seen := make(chan testmedia.Decoded, 1)
+	go func() { seen <- testmedia.Decode(t, variant, fromTheStart...) }()
+	sent := packets(t, file)
+	arrived := packets(t, variant, fromTheStart...)
+	d := <-seen
+	<-done
+
+	// ffmpeg 5 reads the initialization section again with each reload of a live
+	// playlist of fragmented MP4, anybody's, and says so. It is no other complaint.
+	said := slices.DeleteFunc(slices.Collect(strings.Lines(d.Stderr)), func(l string) bool {
+		return strings.Contains(l, "Found duplicated MOOV Atom") || strings.Contains(l, "Last message repeated")
+	})
+	if len(said) > 0 {
+		t.Errorf("the decoder complains: %q", said)
+	}
+	if len(d.Codes) != frames || d.Unread != 0 {
+		t.Errorf("decoded %d frames, %d unreadable; want %d", len(d.Codes), d.Unread, frames)
+	}
+	for i, c := range d.Codes {
+		if c != testmedia.ClipCode(src, i) {
+			t.Fatalf("frame %d shows %v, want %v", i, c, testmedia.ClipCode(src, i))
+		}
+	}
+	inStep(t, sent, arrived)
 }
 
 // inStep checks that no packet is lost, doubled or turned around, and that audio is
