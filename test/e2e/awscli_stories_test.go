@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -68,9 +69,8 @@ func cliStreams(t *testing.T, c cli) {
 		t.Errorf("get-stream: %v, %q, want %q", err, stderr, want)
 	}
 	c.refused(t, []string{"ChannelNotBroadcasting"}, "stop-stream", "--channel-arn", ch)
-	// Those that media must be able to carry come with it.
-	c.refused(t, []string{"ChannelNotBroadcasting", unknownOperation}, "put-metadata", "--channel-arn", ch, "--metadata", "x")
-	c.refused(t, []string{"ChannelNotBroadcasting", unknownOperation, "ValidationException"}, "insert-ad-break", "--channel-arn", ch, "--duration-seconds", "30")
+	c.refused(t, []string{"ChannelNotBroadcasting"}, "put-metadata", "--channel-arn", ch, "--metadata", "x")
+	c.refused(t, []string{"ChannelNotBroadcasting"}, "insert-ad-break", "--channel-arn", ch, "--duration-seconds", "30")
 
 	var sessions struct{ StreamSessions []any }
 	c.must(t, &sessions, "list-stream-sessions", "--channel-arn", ch)
@@ -78,6 +78,32 @@ func cliStreams(t *testing.T, c cli) {
 		t.Errorf("list-stream-sessions printed %+v, want an empty list", sessions)
 	}
 	c.refused(t, []string{"ResourceNotFoundException"}, "get-stream-session", "--channel-arn", ch)
+}
+
+// What is for a stream that is live.
+func cliOnAir(t *testing.T, c cli) {
+	var made struct {
+		Channel   struct{ Arn, PlaybackURL string }
+		StreamKey struct{ Value string }
+	}
+	var ads struct{ AdConfiguration struct{ Arn string } }
+	c.must(t, &ads, "create-ad-configuration", "--media-tailor-playback-configurations",
+		"playbackConfigurationArn=arn:aws:mediatailor:"+c.region+":"+c.srv.Account+":playbackConfiguration/one")
+	c.must(t, &made, "create-channel", "--insecure-ingest", "--ad-configuration-arn", ads.AdConfiguration.Arn)
+	broadcast(t, "rtmp://"+c.srv.RTMP+"/app/"+made.StreamKey.Value)
+	servertest.Eventually(t, "the channel plays", func() bool {
+		status, _, _ := servertest.Get(t, made.Channel.PlaybackURL)
+		return status == http.StatusOK
+	})
+	c.must(t, nil, "put-metadata", "--channel-arn", made.Channel.Arn, "--metadata", `{"from":"cli"}`)
+	var br struct{ AdBreakID string }
+	c.must(t, &br, "insert-ad-break", "--channel-arn", made.Channel.Arn, "--duration-seconds", "300")
+	c.refused(t, []string{"ConflictException"}, "insert-ad-break", "--channel-arn", made.Channel.Arn, "--duration-seconds", "1")
+	m := playlistNow(t, variantURL(t, made.Channel.PlaybackURL))
+	if len(br.AdBreakID) != 12 || len(m.DateRanges) != 1 || m.DateRanges[0].AdBreak != br.AdBreakID {
+		t.Errorf("insert-ad-break printed %q, the playlist tells of %+v", br.AdBreakID, m.DateRanges)
+	}
+	c.must(t, nil, "stop-stream", "--channel-arn", made.Channel.Arn)
 }
 
 func cliRecording(t *testing.T, c cli) {

@@ -56,6 +56,7 @@ func refused(t testing.TB, url string) *rtmp.StatusError {
 // An encoder sends the clip in real time from this process.
 type encoder struct {
 	conn *rtmp.Client
+	says chan string   // text to send within the stream
 	stop chan struct{} // closed to end the broadcast
 	once sync.Once     // closes stop
 	sent chan struct{} // closed when nothing is sent any more
@@ -71,7 +72,7 @@ func broadcast(t testing.TB, url string) *encoder {
 	if err != nil {
 		t.Fatalf("publish: %v", err)
 	}
-	e := &encoder{conn: c, stop: make(chan struct{}), sent: make(chan struct{}), over: make(chan struct{})}
+	e := &encoder{conn: c, says: make(chan string), stop: make(chan struct{}), sent: make(chan struct{}), over: make(chan struct{})}
 	go func() { // ends with the connection
 		defer close(e.over)
 		e.word = c.Wait()
@@ -103,12 +104,19 @@ func (e *encoder) send(t testing.TB, media []byte) {
 			return
 		}
 		due.Reset(time.Until(start.Add(time.Duration(tag.Timestamp) * time.Millisecond)))
-		select {
-		case <-e.stop:
-			return
-		case <-e.over:
-			return
-		case <-due.C:
+		for wait := true; wait; {
+			select {
+			case <-e.stop:
+				return
+			case <-e.over:
+				return
+			case text := <-e.says:
+				if err := e.conn.WriteText(tag.Timestamp, text); err != nil {
+					return
+				}
+			case <-due.C:
+				wait = false
+			}
 		}
 		switch tag.Type {
 		case rtmp.TypeVideo:
@@ -125,6 +133,16 @@ func (e *encoder) send(t testing.TB, media []byte) {
 		if err != nil {
 			return // the server closed the connection; over tells why
 		}
+	}
+}
+
+// say sends text within the stream.
+func (e *encoder) say(t testing.TB, text string) {
+	t.Helper()
+	select {
+	case e.says <- text:
+	case <-e.sent:
+		t.Fatal("the broadcast is over")
 	}
 }
 

@@ -71,6 +71,9 @@ type Result struct {
 	Qualities  []Quality
 	States     []State
 
+	Cues      []Cue
+	SyncAgeMs *float64 // how old the picture was at the end, by the IVS player's sync time; nil without one
+
 	External []string // hosts beyond this machine that the page asked for; none was reached
 	Console  []string // errors of the page
 }
@@ -116,6 +119,13 @@ type Fault struct {
 	Type, Source, Message string
 	Code                  int
 	Fatal                 bool
+}
+
+// Cue is a piece of timed metadata that the page got.
+type Cue struct {
+	At          int64   // Unix ms
+	StartTime   float64 // seconds of the player's timeline
+	Owner, Text string
 }
 
 // Quality is one rendition as the player lists it.

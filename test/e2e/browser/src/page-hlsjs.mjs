@@ -1,5 +1,6 @@
 // Plays ?url= with hls.js, set up for low latency; ?config= overrides its options.
 import Hls from 'hls.js';
+import { read } from './id3.mjs';
 
 const query = new URLSearchParams(location.search);
 const { probe } = window;
@@ -36,5 +37,8 @@ hls.on(Hls.Events.ERROR, (_, d) =>
   probe.error({ type: d.type, source: d.details, code: d.response?.code ?? 0, message: d.error?.message ?? '', fatal: d.fatal }),
 );
 for (const e of ['playing', 'ended']) video.addEventListener(e, () => probe.state(e));
+hls.on(Hls.Events.FRAG_PARSING_METADATA, (_, { samples }) => {
+  for (const { data, pts } of samples) probe.cue({ startTime: pts, ...(read(data) ?? { owner: '', text: '' }) });
+});
 hls.loadSource(query.get('url'));
 hls.attachMedia(video);

@@ -10,6 +10,7 @@ const player = create({
 window.played = {
   player,
   latency: () => player.getLiveLatency(),
+  syncTime: () => player.getSyncTime(),
   lowLatency: () => player.isLiveLowLatency(),
   qualities: () =>
     player.getQualities().map((q) => ({
@@ -25,6 +26,7 @@ for (const state of Object.values(PlayerState)) player.addEventListener(state, (
 const failed = (fatal) => (e) => probe.error({ type: e.type, source: e.source, code: e.code, message: e.message, fatal });
 player.addEventListener(PlayerEventType.ERROR, failed(true));
 player.addEventListener('PlayerRecoverableError', failed(false));
+player.addEventListener(PlayerEventType.TEXT_METADATA_CUE, ({ startTime, owner, text }) => probe.cue({ startTime, owner, text }));
 player.attachHTMLVideoElement(document.querySelector('video'));
 player.setAutoplay(true);
 player.load(query.get('url'));

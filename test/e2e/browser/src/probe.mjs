@@ -10,6 +10,7 @@ const most = 200; // entries kept of anything that repeats
 const probe = {
   readClock: false, // set by play.mjs before the page loads
   errors: [],
+  cues: [],
   states: [],
 
   video: null,
@@ -25,6 +26,9 @@ const probe = {
 
   error(e) {
     if (this.errors.length < most) this.errors.push({ atMs: Math.round(performance.now()), ...e });
+  },
+  cue(c) {
+    if (this.cues.length < most) this.cues.push({ at: Date.now(), ...c });
   },
   state(state) {
     const last = this.states.at(-1);
@@ -106,6 +110,12 @@ setInterval(() => {
   if (probe.startMs !== null && Number.isFinite(seconds) && seconds > 0) probe.reported.push(seconds);
 }, 100);
 
+// syncAge is how old what is on screen is by the player's sync time, in ms.
+function syncAge() {
+  const sync = window.played?.syncTime?.();
+  return sync > 0 ? Date.now() - sync : null;
+}
+
 const round = (n) => (n === null ? null : Math.round(n));
 
 // result is what play.mjs prints; README.md explains it.
@@ -156,5 +166,7 @@ probe.result = () => {
     lowLatency: own ? own.partTarget !== null : (window.played?.lowLatency() ?? null),
     qualities,
     states: probe.states,
+    cues: probe.cues,
+    syncAgeMs: syncAge(),
   };
 };
