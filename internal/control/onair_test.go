@@ -59,7 +59,7 @@ func TestPutMetadata(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("PutMetadata: %v, want %v", err, tt.want)
 			}
-			asked := tt.want == nil || tt.want == live.NotLive
+			asked := tt.want == nil || errors.Is(tt.want, live.NotLive)
 			if want := (roster.Command{Op: roster.OpMetadata, Metadata: tt.text}); (len(o.got) == 1) != asked || asked && o.got[0] != want {
 				t.Errorf("the owner got %+v", o.got)
 			}
