@@ -29,6 +29,8 @@ type Config struct {
 	TLSKey         string        `help:"PEM file with the private key of tls-cert."`
 	RTMP           string        `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
 	RTMPS          string        `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
+	RTMPURL        URL           `name:"rtmp-url" help:"Where encoders that ask (GetClientConfiguration, FindIngest) find RTMP ingest, such as rtmp://live.example.com/app. Empty takes the host of public-url, or of the request, and the port of rtmp."`
+	RTMPSURL       URL           `name:"rtmps-url" help:"The same for RTMPS, such as rtmps://live.example.com:443/app."`
 	SRT            string        `name:"srt" default:":9000" help:"Address of SRT ingest, a UDP port; empty turns it off."`
 	SRTLatency     time.Duration `name:"srt-latency" default:"120ms" help:"Least delay of media over SRT, in which lost packets are sent again, 20ms to 10s: four times the round trip to the encoders. An encoder may ask for more."`
 	PublicURL      URL           `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`

@@ -99,6 +99,8 @@ func TestLoadRefuses(t *testing.T) {
 		"half a certificate":             {args: []string{"--tls-key=k.pem"}, want: []string{"tls-cert", "both or neither"}},
 		"a public URL without scheme":    {args: []string{"--public-url=example.com"}, want: []string{"public-url", `"example.com"`, "http(s)://"}},
 		"a public URL with a query":      {args: []string{"--public-url=http://example.com?x"}, want: []string{"public-url"}},
+		"an RTMP URL that is RTMPS":      {args: []string{"--rtmp-url=rtmps://h/app"}, want: []string{"rtmp-url", "rtmp://host[:port]/app"}},
+		"an RTMPS URL with a key":        {args: []string{"--rtmps-url=rtmps://h/app/hunter2"}, want: []string{"rtmps-url", "rtmps://host[:port]/app"}},
 		"a country's header that is two": {args: []string{"--country-header=a b", "--trusted-proxies=::1"}, want: []string{"country-header", `"a b"`}},
 		"a country from just anybody":    {args: []string{"--country-header=CF-IPCountry"}, want: []string{"country-header", "trusted-proxies"}},
 		"an account of 11 digits":        {args: []string{"--account=12345678901"}, want: []string{"account", `"12345678901"`, "12 digits"}},
@@ -249,7 +251,7 @@ func TestPrintLoadsBack(t *testing.T) {
 		"defaults": nil,
 		"every key": {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2", "--srt-latency=200ms",
-			"--public-url=https://h/p", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-publishers=9",
+			"--public-url=https://h/p", "--rtmp-url=rtmp://h/app", "--rtmps-url=rtmps://h:443/app", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--store-cache=1MiB", "--bus=nats://a,b", "--blob=s3://b?region=x",
 			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",

@@ -34,6 +34,8 @@ func (c *Config) Validate() error {
 	rule((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", c.TLSCert, "tls-cert and tls-key both or neither")
 	rule(c.RTMP == "" || address(c.RTMP), "rtmp", c.RTMP, "host:port or nothing")
 	rule(c.RTMPS == "" || address(c.RTMPS), "rtmps", c.RTMPS, "host:port or nothing")
+	rule(c.RTMPURL == "" || ingestBase(c.RTMPURL, "rtmp"), "rtmp-url", Redact(string(c.RTMPURL)), "rtmp://host[:port]/app")
+	rule(c.RTMPSURL == "" || ingestBase(c.RTMPSURL, "rtmps"), "rtmps-url", Redact(string(c.RTMPSURL)), "rtmps://host[:port]/app")
 	rule(c.SRT == "" || address(c.SRT), "srt", c.SRT, "host:port or nothing")
 	within(rule, "srt-latency", c.SRTLatency, 20*time.Millisecond, MaxSRTLatency)
 	rule(c.PublicURL == "" || base(c.PublicURL), "public-url", Redact(string(c.PublicURL)), "http(s)://host[:port][/path]")
@@ -101,6 +103,13 @@ func address(s string) bool {
 func base(s URL) bool {
 	u, err := url.Parse(string(s))
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery
+}
+
+// ingestBase reports whether s is the URL of our application, without a stream key.
+func ingestBase(s URL, scheme string) bool {
+	u, err := url.Parse(string(s))
+	return err == nil && u.Scheme == scheme && u.Hostname() != "" && u.Path == "/app" &&
 		u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/origin"
 	"github.com/sluice-live/sluice/internal/restjson"
 	"github.com/sluice-live/sluice/internal/store"
@@ -27,7 +28,7 @@ import (
 type lateHandler struct{ http.Handler }
 
 // routes is the one place that says which paths need no signature: playback, the
-// watch page, health and metrics. Everything else is an API request.
+// watch page, what encoders ask, health and metrics. Everything else is an API request.
 func (n *node) routes() (http.Handler, error) {
 	api, err := n.api()
 	if err != nil {
@@ -43,6 +44,9 @@ func (n *node) routes() (http.Handler, error) {
 		return nil, err
 	}
 	open.Handle(watch.Prefix, pages)
+	encoders := n.encoderRequests()
+	open.Handle(multitrack.ConfigurationPath, encoders)
+	open.Handle(multitrack.FindIngestPath, encoders)
 	page := httpserver.Logged(n.log, open)
 	signed := httpserver.Logged(n.log, api)
 	// No log line: a thousand viewers ask ten thousand times a second.
@@ -61,7 +65,8 @@ func (n *node) routes() (http.Handler, error) {
 	}), nil
 }
 
-// isOpen reports whether r is for a page or for whoever watches over the process.
+// isOpen reports whether r is for a page, from an encoder, or from whoever watches over
+// the process.
 func isOpen(r *http.Request) bool {
 	switch r.URL.Path {
 	case "/healthz", "/readyz", "/metrics":
@@ -69,7 +74,7 @@ func isOpen(r *http.Request) bool {
 	case "/":
 		return r.Method == http.MethodGet && r.Header.Get("Authorization") == "" && r.URL.RawQuery == ""
 	}
-	return strings.HasPrefix(r.URL.Path, watch.Prefix)
+	return strings.HasPrefix(r.URL.Path, watch.Prefix) || multitrack.IsPath(r.URL.Path)
 }
 
 // api is the signed side: every service, behind one gateway.

@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/ingest/srt"
 	"github.com/sluice-live/sluice/internal/lifecycle"
+	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/principal"
@@ -62,6 +63,7 @@ type node struct {
 	people  *principal.Directory
 	tokens  *sts.Tokens
 	series  *series.Recorder
+	ladders *multitrack.Keys
 	streams *stream.Streams // without the media role nobody publishes to it
 	gate    *playback.Gate
 	geoip   *playback.Countries // nil without a database
@@ -216,10 +218,16 @@ func (n *node) wire(ctx context.Context) (err error) {
 		n.ready.Credentials = filepath.Join(n.cfg.DataDir, credentialsFile)
 	}
 	n.series = series.New(n.log, n.store, n.reg, n.name, time.Now)
+	ladders, err := n.store.Secret(ctx, multitrack.SecretName)
+	if err != nil {
+		return err
+	}
+	n.ladders = multitrack.NewKeys(ladders)
 	n.streams = stream.New(n.log, n.store, n.roster, n.reg, stream.Config{
 		Limits: n.ingestLimits(), Record: n.series.Add, MetricChannels: n.cfg.MetricChannels,
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
 		MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams), MaxTakeovers: int(n.quotas.IVS.TakeoversPerStream),
+		Keys:     n.ladders,
 		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
 	})
 	if n.cfg.Roles.Has(config.Media) {
