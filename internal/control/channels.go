@@ -12,9 +12,6 @@ import (
 	"github.com/sluice-live/sluice/internal/store"
 )
 
-// idLength is the length of a resource id (low-latency.md 1.3).
-const idLength = 12
-
 // settings are the fields that CreateChannel and UpdateChannel share; nil is absent.
 type settings struct {
 	name, latencyMode, typ, preset, container *string
@@ -257,5 +254,5 @@ func limitOf(asked *int32, def int) int {
 }
 
 func (c *Control) newARN(caller restjson.Caller, typ string) live.ARN {
-	return live.ARN{Service: live.ServiceIVS, Region: caller.Region, Account: caller.Account, Type: typ, ID: live.NewID(idLength)}
+	return live.ARN{Service: live.ServiceIVS, Region: caller.Region, Account: caller.Account, Type: typ, ID: live.NewResourceID(c.now())}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseARN(t *testing.T) {
@@ -52,6 +53,30 @@ func FuzzParseARN(f *testing.F) {
 			t.Errorf("error repeats %d bytes of input", len(err.Error()))
 		}
 	})
+}
+
+func TestResourceIDsAreInTheOrderOfTime(t *testing.T) {
+	seen := map[string]bool{}
+	before := ""
+	for _, year := range []int{2020, 2026, 2047} {
+		now := time.Date(year, time.December, 31, 23, 59, 59, 0, time.UTC)
+		for range 100 {
+			first := ""
+			for range 3 { // in one moment
+				id := NewResourceID(now)
+				if len(id) != 12 || !only(id, alnum) || seen[id] || id <= before {
+					t.Fatalf("id %q at %v after %q, seen before: %t", id, now, before, seen[id])
+				}
+				seen[id] = true
+				first = max(first, id)
+			}
+			before = first
+			now = now.Add(time.Second / ticksPerSecond)
+		}
+	}
+	if a, b := NewResourceID(time.Time{}), NewResourceID(time.Time{}); a == b || a[:resourceTicks] != "000000" {
+		t.Errorf("ids before 2020: %q, %q", a, b)
+	}
 }
 
 func TestNewIDIsUniformAndUnique(t *testing.T) {

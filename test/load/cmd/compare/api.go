@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/store"
@@ -185,7 +186,7 @@ func (s *sluice) fill(ctx context.Context, in *instance, dir string, n int) (err
 
 func insertChannel(ctx context.Context, tx *store.Tx, a access, name string) error {
 	arn := func(typ string) live.ARN {
-		return live.ARN{Service: live.ServiceIVS, Region: a.region, Account: a.account, Type: typ, ID: live.NewID(12)}
+		return live.ARN{Service: live.ServiceIVS, Region: a.region, Account: a.account, Type: typ, ID: live.NewResourceID(time.Now())}
 	}
 	ch := live.Channel{
 		ARN: arn(live.TypeChannel), Name: name, LatencyMode: live.LatencyLow, Type: live.TypeStandard, ContainerFormat: live.ContainerTS,
