@@ -50,6 +50,7 @@ type Segment struct {
 	Duration        time.Duration
 	Title           string // of EXTINF; IVS names the source here
 	Discontinuity   bool   // EXT-X-DISCONTINUITY before it
+	Gap             bool   // EXT-X-GAP: there is no media for it
 	ProgramDateTime time.Time
 	Map             string // URI of its initialization section; written where it changes and after a discontinuity
 	Parts           []Part
@@ -207,6 +208,9 @@ func (s *Segment) appendHead(b []byte, section *string) []byte {
 		b = append(b, "#EXT-X-PROGRAM-DATE-TIME:"...)
 		b = s.ProgramDateTime.UTC().AppendFormat(b, dateTime)
 		b = append(b, '\n')
+	}
+	if s.Gap {
+		b = append(b, "#EXT-X-GAP\n"...)
 	}
 	for i := range s.Parts {
 		p := &s.Parts[i]

@@ -59,6 +59,8 @@ func (p *mediaParser) line(l string) error {
 		p.m.DiscontinuitySequence, err = parseInt64(v)
 	case "#EXT-X-DISCONTINUITY":
 		p.seg.Discontinuity = true
+	case "#EXT-X-GAP":
+		p.seg.Gap = true
 	case "#EXT-X-ENDLIST":
 		p.m.EndList = true
 	case "#EXT-X-PROGRAM-DATE-TIME":

@@ -46,6 +46,9 @@ type Rendition struct {
 	home  atomic.Pointer[Presentation] // nil before Add
 	marks inbox
 
+	source *Rendition // whose cuts it follows; nil for one that cuts by itself
+	line   timeline   // its own cuts, for those that follow it
+
 	w     writer // Write's and Close's own
 	snap  atomic.Pointer[snapshot]
 	ready chan struct{} // closed by the writer with the first complete segment

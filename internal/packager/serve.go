@@ -107,6 +107,9 @@ func (r *Rendition) Segment(ctx context.Context, msn int64) (Blob, error) {
 		return Blob{}, err
 	}
 	seg := s.segment(msn)
+	if seg.tags.Gap {
+		return Blob{}, ErrNotFound
+	}
 	return Blob{seg.data, seg.size, seg.tags.Duration}, nil
 }
 

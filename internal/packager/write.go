@@ -78,6 +78,7 @@ type writer struct {
 	partSize int          // bytes in part
 	edge     int64        // end of the last part, start of the next: the playlist's own timeline
 
+	cut      cut   // of the source, where the open segment begins
 	open     *open // nil between a break and the next keyframe
 	next     int64 // media sequence number of the next segment
 	segs     []*segment
@@ -115,11 +116,12 @@ func (r *Rendition) Write(u media.Unit) error {
 		if w.seen && w.breaksAt(&u) {
 			r.interrupt()
 		}
-		if u.Key && (w.waiting || w.spliced) {
+		if u.Key && (w.spliced || w.waiting && r.joins(&u)) {
 			w.waiting = false
 			w.anchorPTS, w.anchorTime = u.PTS, u.Received
 			if w.fixed == nil {
 				w.began = u.Received
+				r.line.add(cut{msn: w.next, pts: u.PTS, date: u.Received, began: u.Received, received: u.Received}, 0)
 			}
 		}
 	}
@@ -211,7 +213,7 @@ func (r *Rendition) gather(u media.Unit) error {
 		return nil
 	}
 	span := u.DTS - w.gathered[0].DTS
-	if u.Key && span >= ticks(minSegment) || span+w.cadence.next() >= ticks(maxTarget+halfSecond) {
+	if r.ends(&u, span) {
 		return r.begin(length(span))
 	}
 	return nil
@@ -231,6 +233,9 @@ func (r *Rendition) begin(span time.Duration) error {
 	}
 	w.cadence = measure(dts, units[0].Track.FrameRate)
 	target := min(max(span.Round(time.Second), minTarget), maxTarget)
+	if r.source != nil {
+		target = max(r.source.line.targetDuration(), minTarget)
+	}
 	w.fixed = &fixed{
 		lowLatency: r.cfg.LowLatency, ext: r.ext,
 		target: target, partTarget: w.cadence.partTarget(r.cfg.Part),
@@ -269,8 +274,7 @@ func (r *Rendition) push(u media.Unit) error {
 		if err := r.openSegment(&u); err != nil {
 			return err
 		}
-	case u.Key && (u.DTS-w.open.start >= ticks(minSegment) || !w.open.key || !sameTrack(u.Track, w.tracks.video)),
-		u.DTS+frame-w.open.start >= w.limit:
+	case r.cuts(&u):
 		if u.Key {
 			w.gop = u.DTS - w.open.start
 		}
@@ -305,6 +309,7 @@ func (w *writer) fits(end int64) bool {
 // change at keyframes only.
 func (r *Rendition) openSegment(u *media.Unit) error {
 	w := &r.w
+	r.adopt()
 	want := tracks{video: u.Track}
 	if w.heard != nil && w.silent <= ticks(maxSilent) {
 		want.audio = w.heard
@@ -336,6 +341,14 @@ func (r *Rendition) openSegment(u *media.Unit) error {
 	if !w.anchorTime.IsZero() {
 		w.open.tags.ProgramDateTime = w.wall(u.PTS)
 		w.open.offset = w.open.tags.ProgramDateTime.Sub(w.began)
+	}
+	if r.source == nil {
+		r.line.add(cut{
+			msn: w.next, pts: u.PTS, broken: w.open.tags.Discontinuity,
+			date: w.open.tags.ProgramDateTime, began: w.began, received: u.Received,
+		}, w.fixed.target)
+	} else {
+		w.open.received = w.cut.received
 	}
 	w.next++
 	w.edge, w.broken = u.DTS, false
@@ -399,6 +412,10 @@ func (r *Rendition) closeSegment(end int64) (cut bool) {
 	w.open = nil
 	// EXTINF is the true length, kept under what TARGETDURATION allows.
 	o.tags.Duration = length(min(max(end-o.start, 1), w.limit-1))
+	if d := r.lasting(o.msn); d > 0 {
+		o.tags.Duration = d
+	}
+	r.line.done(o.tags.Duration)
 	r.keep(&o.segment)
 	return cut
 }
@@ -439,7 +456,9 @@ func (r *Rendition) keep(done *segment) {
 	for w.sections[0].version < w.segs[0].section {
 		w.sections = w.sections[1:]
 	}
-	w.describe(done, r.name)
+	if !done.tags.Gap {
+		w.describe(done, r.name)
+	}
 }
 
 // describe brings Info up to date after a complete segment.
