@@ -63,9 +63,13 @@ type Config struct {
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
 	OriginURL URL    `help:"Base URL to which other nodes send the viewers of this node's streams. Empty takes public-url, or the address of http if it is that of one machine."`
 
-	HLSPart         time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
-	HLSWindow       time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`
-	PlaybackURLForm string        `default:"ivs" help:"Form of playback URLs: ivs has /live-video.net/api/video/ in its path, which the Amazon IVS player needs for low latency; short has /api/video/."`
+	HLSPart           time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
+	HLSWindow         time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`
+	Transcode         string        `default:"x264" help:"Encoder of the renditions that a channel's type promises and its encoder does not send, by ffmpeg: x264, vaapi, nvenc, qsv, or off to pass on only what encoders send."`
+	TranscodeCapacity int           `default:"0" help:"What this node may transcode at once, in megapixels per second of all renditions (720p30 has 28); past it the largest renditions are left out. 0 means 60 for each core."`
+	TranscodeOnView   bool          `help:"Begin to transcode a stream when its first viewer comes. Players that came before have only what the encoder sends."`
+
+	PlaybackURLForm string `default:"ivs" help:"Form of playback URLs: ivs has /live-video.net/api/video/ in its path, which the Amazon IVS player needs for low latency; short has /api/video/."`
 
 	ReadyFile    string        `help:"File to write as JSON once every listener is up: addresses, first access key, process id."`
 	Demo         bool          `help:"Create a channel named demo and publish a moving test picture to it."`

@@ -253,7 +253,7 @@ func TestPrintLoadsBack(t *testing.T) {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2", "--srt-latency=200ms",
 			"--public-url=https://h/p", "--rtmp-url=rtmp://h/app", "--rtmps-url=rtmps://h:443/app", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--store-cache=1MiB", "--bus=nats://a,b", "--blob=s3://b?region=x",
-			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short",
+			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short", "--transcode=vaapi", "--transcode-capacity=7", "--transcode-on-view",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",
 		},
 	} {

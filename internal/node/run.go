@@ -227,8 +227,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Limits: n.ingestLimits(), Record: n.series.Add, MetricChannels: n.cfg.MetricChannels,
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
 		MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams), MaxTakeovers: int(n.quotas.IVS.TakeoversPerStream),
-		Keys:     n.ladders,
-		Packager: packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
+		Keys:      n.ladders,
+		Packager:  packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
+		Transcode: n.transcode(),
 	})
 	if n.cfg.Roles.Has(config.Media) {
 		if err := n.ingest(); err != nil {

@@ -67,7 +67,7 @@ func (p *Presentation) Multivariant(base string, session ...hls.SessionData) ([]
 // MultivariantOf is Multivariant without the renditions that a viewer may not see.
 func (p *Presentation) MultivariantOf(base string, show func(Info) bool, session ...hls.SessionData) ([]byte, bool) {
 	m := hls.Multivariant{Session: session}
-	for _, r := range p.Renditions() {
+	for _, r := range p.playable() {
 		if i, ok := r.Info(); ok && show(i) {
 			m.Variants = append(m.Variants, hls.Variant{
 				URI:   base + i.Name + "/index.m3u8",
@@ -81,6 +81,18 @@ func (p *Presentation) MultivariantOf(base string, show func(Info) bool, session
 		return nil, false
 	}
 	return m.Append(nil), true
+}
+
+// playable returns the renditions that players should know of.
+func (p *Presentation) playable() []*Rendition {
+	all := p.Renditions()
+	for _, r := range all {
+		if r.cfg.Fallback || !r.snap.Load().live {
+			continue
+		}
+		return slices.DeleteFunc(slices.Clone(all), func(r *Rendition) bool { return r.cfg.Fallback })
+	}
+	return all
 }
 
 // groupName is the NAME that IVS gives a group: "720p60" as it is, "480p" for "480p30".

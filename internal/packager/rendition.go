@@ -19,6 +19,7 @@ type Config struct {
 	Window     time.Duration // length of the playlist, at least 3 target durations; 0 means 16s
 	Keep       time.Duration // how much media stays fetchable after it left the playlist; 0 means 8s
 	LowLatency bool          // parts and blocking reload; without it, segments only
+	Fallback   bool          // players get it only while no other rendition can be played
 	Container  string        // live.ContainerTS or live.ContainerMP4
 }
 

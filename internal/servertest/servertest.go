@@ -37,7 +37,7 @@ func Start(t testing.TB, with ...func(*config.Config)) *Server {
 	}
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
 	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	cfg.LogFormat = "text"
+	cfg.LogFormat, cfg.Transcode = "text", "off"
 	for _, f := range with {
 		f(&cfg)
 	}

@@ -18,6 +18,10 @@ type metrics struct {
 	metadataDropped prometheus.Counter
 	metadataDelay   prometheus.Histogram   // seconds
 	adBreaks        *prometheus.CounterVec // by kind
+
+	shed     prometheus.Counter // renditions
+	restarts prometheus.Counter
+	failed   prometheus.Counter
 }
 
 // takeoverDone is the outcome of one that did not fail; the others are the codes of their
@@ -56,5 +60,15 @@ func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 11),
 		}),
 		adBreaks: vec("sluice_ad_breaks_total", "Ad breaks in playlists, by what caused them.", "kind", breakAPI, breakPostRoll),
+
+		shed: f.NewCounter(prometheus.CounterOpts{
+			Name: "sluice_transcode_shed_total", Help: "Renditions that were not made because the node had no room for them.",
+		}),
+		restarts: f.NewCounter(prometheus.CounterOpts{
+			Name: "sluice_transcode_restarts_total", Help: "Times that ffmpeg ended, hung or fell behind, and was started again.",
+		}),
+		failed: f.NewCounter(prometheus.CounterOpts{
+			Name: "sluice_transcode_failed_total", Help: "Streams that are not transcoded any more.",
+		}),
 	}
 }

@@ -15,6 +15,8 @@ func (st *Stream) run(ctx context.Context) {
 	var (
 		built []*packager.Rendition // those that are not ready; a player must see all at once
 		ready <-chan struct{}       // of the first of them
+
+		settling bool // the sources are ready, what is encoded from them may not be
 	)
 	stop := st.listen(ctx)
 	quit := st.owner.quit
@@ -30,8 +32,13 @@ func (st *Stream) run(ctx context.Context) {
 		case built = <-st.built:
 			ready = built[0].Ready()
 		case <-ready:
-			if built = built[1:]; len(built) > 0 {
+			if len(built) > 1 {
+				built = built[1:]
 				ready = built[0].Ready()
+				continue
+			}
+			if l := st.ladder.Load(); l != nil && !settling {
+				settling, ready = true, l.settled(ladderTime)
 				continue
 			}
 			ready = nil
@@ -48,6 +55,9 @@ func (st *Stream) run(ctx context.Context) {
 				stop = st.listen(ctx)
 			}
 		}
+	}
+	if l := st.ladder.Load(); l != nil {
+		l.finish()
 	}
 	st.finish(ctx)
 	st.owner.release(st)

@@ -64,14 +64,27 @@ func (st *Stream) put(e *encoder, u media.Unit) error {
 				return err
 			}
 		}
+		st.transcode(u)
 		return nil
 	}
 	for _, s := range st.sources {
-		if s.track == u.Track.ID {
-			return s.rendition.Write(u)
+		if s.track != u.Track.ID {
+			continue
 		}
+		if err := s.rendition.Write(u); err != nil {
+			return err
+		}
+		break
 	}
+	st.transcode(u)
 	return nil
+}
+
+// transcode hands u to the ladder, if there is one.
+func (st *Stream) transcode(u media.Unit) {
+	if l := st.ladder.Load(); l != nil {
+		l.write(u)
+	}
 }
 
 // begin makes the renditions of what e sends, if u is where they can begin: players see
@@ -82,7 +95,7 @@ func (st *Stream) begin(e *encoder, u media.Unit) error {
 		if u.Track.Kind != media.Video || !u.Key {
 			return nil
 		}
-		all = []*media.Track{u.Track}
+		return st.beginOne(e, u.Track)
 	}
 	var built []*packager.Rendition
 	for _, t := range all {
@@ -97,15 +110,51 @@ func (st *Stream) begin(e *encoder, u media.Unit) error {
 	return nil
 }
 
+// beginOne makes the rendition of the only video track, and those that are encoded from
+// it. mu is held.
+func (st *Stream) beginOne(e *encoder, t *media.Track) error {
+	rungs, listed := st.planLadder(t, e.announced.FrameRate)
+	name := renditionName(t)
+	if !listed {
+		name = hidden // the name may be that of a rung
+	}
+	r, err := st.addRendition(name, !listed)
+	if err != nil {
+		return err
+	}
+	st.sources = append(st.sources, source{t.ID, r})
+	if len(rungs) > 0 {
+		var audio *media.Track
+		if len(e.tracks.audio) > 0 {
+			audio = e.tracks.audio[0]
+		}
+		l, err := st.newLadder(rungs, r, audio)
+		if err != nil {
+			return err
+		}
+		st.ladder.Store(l)
+	}
+	st.built <- []*packager.Rendition{r}
+	return nil
+}
+
+// hidden is the name of a source that players get only when nothing else can be played.
+const hidden = "chunked"
+
 // newRendition builds the passthrough rendition for a first picture of track t.
 func (st *Stream) newRendition(t *media.Track) (*packager.Rendition, error) {
-	c := st.owner.cfg.Packager
-	c.Container = st.channel.ContainerFormat
-	c.LowLatency = st.channel.LatencyMode != live.LatencyNormal
 	name := renditionName(t)
 	if _, taken := st.media.Rendition(name); taken {
 		name += "-" + strconv.Itoa(t.ID)
 	}
+	return st.addRendition(name, false)
+}
+
+func (st *Stream) addRendition(name string, fallback bool) (*packager.Rendition, error) {
+	c := st.owner.cfg.Packager
+	c.Container = st.channel.ContainerFormat
+	c.LowLatency = st.channel.LatencyMode != live.LatencyNormal
+	c.Fallback = fallback
 	r, err := packager.New(c, name)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)

@@ -3,6 +3,7 @@ package stream
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/event"
@@ -35,6 +36,7 @@ type Stream struct {
 	built    chan []*packager.Rendition // tells run of the renditions; holds one
 	done     chan struct{}              // closed by end
 	finished chan struct{}              // closed by Streams.release: the channel is free
+	ladder   atomic.Pointer[ladder]     // what is encoded from the only source; nil for nothing
 
 	events emitted // that run has not written down
 	vitals vitals

@@ -37,6 +37,8 @@ type Config struct {
 	// MaxTakeovers is how often encoders may take over one stream; 0 means any number.
 	MaxTakeovers int
 
+	Transcode *Transcode // nil passes on what encoders send, and makes nothing else
+
 	// Keys opens the stream keys that carry a ladder. Without it none is good.
 	Keys *multitrack.Keys
 

@@ -81,7 +81,12 @@ func (a *audience) countShard(i int, old time.Duration) int64 {
 }
 
 // Viewed notes that a client, by its address and user agent, asked for a playlist.
-func (st *Stream) Viewed(addr netip.Addr, agent string) { st.audience.note(addr, agent, time.Now()) }
+func (st *Stream) Viewed(addr netip.Addr, agent string) {
+	st.audience.note(addr, agent, time.Now())
+	if l := st.ladder.Load(); l != nil {
+		l.viewed()
+	}
+}
 
 // ViewedBy notes that a viewer asked for a playlist, by the number of the session.
 func (st *Stream) ViewedBy(session uint64) { st.audience.see(session, time.Now()) }

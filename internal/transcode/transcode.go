@@ -61,6 +61,9 @@ type Transcoder struct {
 	newest atomic.Int64                // DTS of the newest picture of the input, with offset
 	audio  atomic.Pointer[media.Track] // of the input; nil before the first sound
 	silent chan struct{}               // holds one: the audio track changed
+
+	last   sync.Once
+	finish chan struct{} // closed by Finish
 }
 
 // New returns a Transcoder for the rungs that encode something; the others are passed
@@ -70,7 +73,7 @@ func New(log *slog.Logger, c Config, rungs []Rung, audio *media.Track, sink Sink
 	if c.Encoder == "" {
 		c.Encoder = Software
 	}
-	t := &Transcoder{log: log, cfg: c, rungs: slices.Clone(rungs), sink: sink, queue: newQueue(), silent: make(chan struct{}, 1)}
+	t := &Transcoder{log: log, cfg: c, rungs: slices.Clone(rungs), sink: sink, queue: newQueue(), silent: make(chan struct{}, 1), finish: make(chan struct{})}
 	t.audio.Store(audio)
 	return t
 }
@@ -89,6 +92,19 @@ func (t *Transcoder) Write(u media.Unit) {
 	t.queue.put(u)
 }
 
+// Finish says that nothing more will be written: ffmpeg gives what it still has, and Run
+// returns.
+func (t *Transcoder) Finish() { t.last.Do(func() { close(t.finish) }) }
+
+func (t *Transcoder) finished() bool {
+	select {
+	case <-t.finish:
+		return true
+	default:
+		return false
+	}
+}
+
 // Run keeps ffmpeg going until ctx is done, and then returns nil; nothing it started is
 // left. It returns an error when there is no ffmpeg, or when no rung is left to make.
 func (t *Transcoder) Run(ctx context.Context) error {
@@ -105,7 +121,7 @@ func (t *Transcoder) Run(ctx context.Context) error {
 		t.sink.Making(slices.Clone(active))
 		start := time.Now()
 		err := t.once(ctx, path, active)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || t.finished() {
 			return nil
 		}
 		if errors.Is(err, errAudio) {
@@ -167,6 +183,8 @@ func (t *Transcoder) once(ctx context.Context, path string, active []bool) error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-t.finish:
+			return nil
 		case <-t.silent:
 			return errAudio
 		}
@@ -200,14 +218,24 @@ func (t *Transcoder) once(ctx context.Context, path string, active []bool) error
 			}
 		})
 	}
-	work.Go(func() { cancel(t.feed(ctx, in, audio)) })
-	work.Go(func() { cancel(t.watch(ctx, seen)) })
+	work.Go(func() {
+		if err := t.feed(ctx, in, audio); err != nil {
+			cancel(err)
+			return
+		}
+		in.Close() // ffmpeg comes to its end
+	})
+	work.Go(func() {
+		if err := t.watch(ctx, seen); err != nil {
+			cancel(err)
+		}
+	})
 	ended := cmd.Wait()
 	cause := context.Cause(ctx)
 	cancel(nil)
 	in.Close()
+	work.Wait() // what it wrote last is still in the pipes
 	pipes.close()
-	work.Wait()
 	t.queue.reset() // what waits follows on pictures that the next ffmpeg does not get
 	if cause != nil {
 		return cause
@@ -215,7 +243,7 @@ func (t *Transcoder) once(ctx context.Context, path string, active []bool) error
 	return fmt.Errorf("%w: %w: %s", errEnded, errors.Join(ended), cmd.Said())
 }
 
-// feed writes what comes to ffmpeg until ctx is done. A pipe that is full holds up only
+// feed writes what comes to ffmpeg until ctx is done or nothing more will come. A pipe that is full holds up only
 // this goroutine: the queue is what overflows.
 func (t *Transcoder) feed(ctx context.Context, in *os.File, audio *media.Track) error {
 	f, err := newFeeder(audio)
@@ -225,6 +253,7 @@ func (t *Transcoder) feed(ctx context.Context, in *os.File, audio *media.Track) 
 	stop := context.AfterFunc(ctx, func() { _ = in.SetWriteDeadline(time.Now()) })
 	defer stop()
 	var units []media.Unit
+	ending := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -232,8 +261,13 @@ func (t *Transcoder) feed(ctx context.Context, in *os.File, audio *media.Track) 
 		case <-t.silent:
 			return errAudio
 		case <-t.queue.wake:
+		case <-t.finish:
+			ending = true
 		}
 		if units = t.queue.take(units); len(units) == 0 {
+			if ending {
+				return nil
+			}
 			continue
 		}
 		err := f.write(in, units)

@@ -37,7 +37,13 @@ type viewer struct {
 // watch starts a viewer of a channel that plays. The end of the test stops it.
 func watch(t testing.TB, playbackURL string) *viewer {
 	t.Helper()
-	v := &viewer{playlist: variantURL(t, playbackURL), next: -1, done: make(chan struct{})}
+	return follow(t, variantURL(t, playbackURL))
+}
+
+// follow starts a viewer of one media playlist.
+func follow(t testing.TB, playlist string) *viewer {
+	t.Helper()
+	v := &viewer{playlist: playlist, next: -1, done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() { // ends with ctx or the playlist
 		defer close(v.done)
