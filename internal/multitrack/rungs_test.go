@@ -39,9 +39,10 @@ func TestLadder(t *testing.T) {
 		"240p":                           {with(func(w *wish) { w.width, w.height = 426, 240 }), "426x240@30:300 284x160@30:200"},
 		"smaller than two rungs":         {with(func(w *wish) { w.width, w.height = 284, 160 }), ""},
 		"portrait":                       {with(func(w *wish) { w.width, w.height, w.tracks = 1080, 1920, 2 }), "1080x1920@60:6000 720x1280@60:2500"},
+		"a canvas that is no multiple":   {with(func(w *wish) { w.width, w.height, w.tracks = 854, 480, 2 }), "854x480@30:1000 640x360@30:500"},
 		"4:3":                            {with(func(w *wish) { w.width, w.height, w.tracks = 1440, 1080, 2 }), "1440x1080@60:6000 960x720@60:2500"},
-		"wider than the limit":           {with(func(w *wish) { w.width, w.height, w.tracks = 3440, 1440, 2 }), "1920x802@60:6000 1720x720@60:2500"},
-		"wider than the limit of HD":     {with(func(w *wish) { w.width, w.height, w.tracks, w.limit = 3440, 1440, 2, classOf("HD") }), "1280x534@60:2500 1146x480@30:1000"},
+		"wider than the limit":           {with(func(w *wish) { w.width, w.height, w.tracks = 3440, 1440, 2 }), "1920x804@60:6000 1720x720@60:2500"},
+		"wider than the limit of HD":     {with(func(w *wish) { w.width, w.height, w.tracks, w.limit = 3440, 1440, 2, classOf("HD") }), "1280x536@60:2500 1148x480@30:1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 
@@ -20,7 +21,7 @@ func renditionName(t *media.Track) string {
 
 // describe is what GetStreamSession shows of an encoder: what it announced, with what
 // its parameter sets prove (low-latency.md 3.5). The announcement is of the first
-// track of each kind; of the others the ladder tells. The stream's mu is held.
+// track of each kind; where it says nothing the ladder tells. The stream's mu is held.
 func describe(e *encoder) live.Ingest {
 	in, a := live.Ingest{Protocol: string(e.request.Protocol)}, e.announced
 	for i, t := range e.tracks.video {
@@ -29,13 +30,14 @@ func describe(e *encoder) live.Ingest {
 		}
 		v := live.IngestVideo{
 			Codec: t.CodecString(), Profile: t.Profile(), Level: t.Level(), Encoder: a.Encoder,
-			FrameRate: int64(math.Round(a.FrameRate)), Width: int64(t.Width), Height: int64(t.Height),
+			Width: int64(t.Width), Height: int64(t.Height),
 		}
-		switch {
-		case i == 0:
-			v.BitRate = a.VideoBitRate
-		case i < len(e.ladder): // what it was told to send
-			v.BitRate, v.FrameRate = 1000*int64(e.ladder[i].BitRate), int64(e.ladder[i].FrameRate)
+		if i == 0 {
+			v.BitRate, v.FrameRate = a.VideoBitRate, int64(math.Round(a.FrameRate))
+		}
+		if i < len(e.ladder) { // what it was told to send
+			v.BitRate = cmp.Or(v.BitRate, 1000*int64(e.ladder[i].BitRate))
+			v.FrameRate = cmp.Or(v.FrameRate, int64(e.ladder[i].FrameRate))
 		}
 		in.Video = append(in.Video, v)
 	}

@@ -41,6 +41,7 @@ type Source struct {
 	GOP           int           // frames from keyframe to keyframe; 0 means one second
 	BFrames       int           // B-frames in a row
 	BitRate       int           // bits per second of video; 0 means 1,000,000
+	HEVC          bool          // H.265 in place of H.264; without B-frames
 	Audio         bool          // a 440 Hz tone in AAC, 48 kHz stereo
 	Duration      time.Duration // Publish ends by itself after it; 0 means it does not
 }
@@ -76,9 +77,14 @@ func (s Source) args(target string) []string {
 		args = append(args, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-map", "0:v", "-map", "1:a",
 			"-c:a", "aac", "-b:a", "96k", "-ac", "2", "-shortest")
 	}
+	if s.HEVC {
+		args = append(args, "-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1",
+			"-x265-params", "log-level=error:info=0:pools=1:frame-threads=1:scenecut=0:open-gop=0:bframes=0:keyint="+n(s.GOP)+":min-keyint="+n(s.GOP))
+	} else {
+		args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-threads", "1",
+			"-g", n(s.GOP), "-keyint_min", n(s.GOP), "-sc_threshold", "0", "-bf", n(s.BFrames))
+	}
 	args = append(args,
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-threads", "1",
-		"-g", n(s.GOP), "-keyint_min", n(s.GOP), "-sc_threshold", "0", "-bf", n(s.BFrames),
 		"-b:v", n(s.BitRate), "-maxrate", n(s.BitRate), "-bufsize", n(s.BitRate),
 		"-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-flush_packets", "1")
 	return append(append(args, s.Format...), target)

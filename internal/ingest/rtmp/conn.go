@@ -155,6 +155,9 @@ func (s *Server) why(ctx context.Context, f *feed, err error, other string) (str
 		s.metrics.breaches.WithLabelValues(string(pe.Reason)).Inc()
 		return endProtocol, err
 	}
+	if le, ok := errors.AsType[*live.Error](err); ok && le.Kind != live.Unavailable {
+		return endRefused, err // which the encoder should hear, although its session is over by it
+	}
 	select {
 	case <-f.session.Done(): // it may also have failed a write, or interrupted the read
 		return endStopped, nil
