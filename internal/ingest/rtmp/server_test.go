@@ -98,6 +98,9 @@ func (s *session) Write(u media.Unit) error {
 		return errors.New("Write after Close")
 	}
 	s.units = append(s.units, u)
+	if s.writeErr != nil { // final: the session is over with it
+		close(s.done)
+	}
 	return s.writeErr
 }
 
