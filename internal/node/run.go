@@ -245,6 +245,10 @@ func (n *node) wire(ctx context.Context) (err error) {
 	return n.services(ctx)
 }
 
+// strangers is how many connections a listener takes beside those of max-publishers, so
+// that who only connects does not take the places of encoders.
+const strangers = 1024
+
 // ingest binds the encoders' listeners.
 func (n *node) ingest() error {
 	guard := ingest.NewGuard() // an address may try all listeners
@@ -255,7 +259,7 @@ func (n *node) ingest() error {
 		if addr == "" {
 			return nil
 		}
-		c.Log, c.Metrics, c.MaxConns, c.Guard = n.log, n.reg, n.cfg.MaxPublishers, guard
+		c.Log, c.Metrics, c.MaxConns, c.Guard = n.log, n.reg, n.cfg.MaxPublishers+strangers, guard
 		s, err := rtmp.Listen(addr, c, n.streams)
 		if err != nil {
 			return err
