@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice/internal/event"
+	"github.com/sluice-live/sluice/internal/live"
 )
 
-// told are the names of the events in the outbox, in order.
-func (n *node) told(t *testing.T) []string {
+// told are the names of the events in the outbox, in order; of channels if any are
+// given, and of accounts.
+func (n *node) told(t *testing.T, of ...live.ARN) []string {
 	t.Helper()
 	all, err := n.db.Pending(t.Context(), 1000)
 	if err != nil {
@@ -21,7 +23,8 @@ func (n *node) told(t *testing.T) []string {
 	var names []string
 	for _, m := range all {
 		var e struct {
-			Detail struct {
+			Resources []string `json:"resources"`
+			Detail    struct {
 				Event string `json:"event_name"`
 				Limit string `json:"limit_name"`
 				Code  string `json:"code"`
@@ -29,6 +32,9 @@ func (n *node) told(t *testing.T) []string {
 		}
 		if err := json.Unmarshal(m.Body, &e); err != nil {
 			t.Fatal(err)
+		}
+		if len(e.Resources) > 0 && len(of) > 0 && !slices.ContainsFunc(of, func(a live.ARN) bool { return a.String() == e.Resources[0] }) {
+			continue
 		}
 		name := e.Detail.Event + e.Detail.Limit
 		if e.Detail.Code != "" {

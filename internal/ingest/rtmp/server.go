@@ -61,13 +61,18 @@ type Server struct {
 // Listen binds addr, so a bad address or a taken port fails before anything runs. The
 // server decides about publishers by h.
 func Listen(addr string, cfg Config, h ingest.Handler) (*Server, error) {
-	s := newServer(cfg, h)
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("rtmp: %w", err)
 	}
+	return New(ln, cfg, h), nil
+}
+
+// New is Listen on a listener that exists. Run closes it.
+func New(ln net.Listener, cfg Config, h ingest.Handler) *Server {
+	s := newServer(cfg, h)
 	s.ln = ln
-	return s, nil
+	return s
 }
 
 func newServer(cfg Config, h ingest.Handler) *Server {
