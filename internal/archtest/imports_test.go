@@ -45,14 +45,15 @@ var levels = map[string]int{
 	"internal/playback":   2,
 	"internal/apigen/gen": 2, // the generator's command
 
-	"internal/control":     3,
-	"internal/sts":         3,
-	"internal/packager":    3,
-	"internal/multitrack":  3,
-	"internal/ingest/rtmp": 3,
-	"internal/ingest/srt":  3,
-	"internal/demo":        3,
-	"internal/transcode":   3,
+	"internal/control":       3,
+	"internal/sts":           3,
+	"internal/packager":      3,
+	"internal/multitrack":    3,
+	"internal/ingest/rtmp":   3,
+	"internal/ingest/srt":    3,
+	"internal/demo":          3,
+	"internal/transcode":     3,
+	"internal/ingest/webrtc": 3,
 
 	"internal/stream": 4,
 

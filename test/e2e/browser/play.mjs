@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 import { bundle, serve } from './src/server.mjs';
+import { flags } from './src/flags.mjs';
 
 const usage = 'usage: node play.mjs --player hlsjs|ivs|watch --url URL [--seconds N] [--clock] [--timeout N] [--until STATE,...] [--config JSON] [--screenshot FILE] [--size WxH]';
 
@@ -28,20 +29,6 @@ function options() {
   JSON.parse(o.config);
   return o;
 }
-
-const flags = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--autoplay-policy=no-user-gesture-required',
-  '--mute-audio',
-  // Nothing leaves this machine, whatever a player would like to tell its maker.
-  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
-];
 
 async function play(o) {
   const server = o.player === 'watch' ? null : await serve(o.player);

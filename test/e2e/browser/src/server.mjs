@@ -32,7 +32,7 @@ export async function serve(player) {
   files.set('/page.js', ['text/javascript', await bundle(`page-${player}.mjs`)]);
   if (player === 'hlsjs') {
     files.set('/hls.worker.js', ['text/javascript', await readFile(resolve('hls.js/dist/hls.worker.js'))]);
-  } else {
+  } else if (player === 'ivs') {
     const assets = join(dirname(resolve('amazon-ivs-player')), 'assets');
     for (const [name, type] of [['amazon-ivs-wasmworker.min.js', 'text/javascript'], ['amazon-ivs-wasmworker.min.wasm', 'application/wasm']]) {
       files.set('/ivs/' + name, [type, await readFile(join(assets, name))]);
