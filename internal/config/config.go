@@ -40,6 +40,10 @@ type Config struct {
 	MaxConnections int           `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
 	MaxPublishers  int           `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
 
+	WebRTC          string    `name:"webrtc" default:":8189" help:"UDP address of the media of WebRTC ingest; empty turns WebRTC off. Its signalling is on the HTTP listener: /v1/offer for the IVS web broadcast SDK, /whip for WHIP. Needs ffmpeg for sound."`
+	WebRTCTCP       string    `name:"webrtc-tcp" help:"TCP address of the same, for networks that let no UDP out; empty for none."`
+	WebRTCAddresses Addresses `name:"webrtc-addresses" help:"Public IP addresses to announce for webrtc and webrtc-tcp beside those of this machine: behind NAT, those that lead here."`
+
 	Account string `default:"123456789012" help:"AWS account id that new access keys belong to: 12 digits."`
 	Region  string `default:"us-west-2" help:"Region of the console and the demo channel. API requests carry their own."`
 

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files; then review the diff")
 
-var equate = cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.EquateEmpty()}
+var equate = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}), cmpopts.EquateEmpty()}
 
 // file writes a configuration file and returns its name.
 func file(t *testing.T, text string) string {
@@ -251,6 +251,7 @@ func TestPrintLoadsBack(t *testing.T) {
 		"defaults": nil,
 		"every key": {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2", "--srt-latency=200ms",
+			"--webrtc=h:3", "--webrtc-tcp=h:4", "--webrtc-addresses=192.0.2.1,2001:db8::1",
 			"--public-url=https://h/p", "--rtmp-url=rtmp://h/app", "--rtmps-url=rtmps://h:443/app", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--store-cache=1MiB", "--bus=nats://a,b", "--blob=s3://b?region=x",
 			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--playback-url-form=short", "--transcode=vaapi", "--transcode-capacity=7", "--transcode-on-view",

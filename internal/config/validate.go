@@ -38,6 +38,8 @@ func (c *Config) Validate() error {
 	rule(c.RTMPSURL == "" || ingestBase(c.RTMPSURL, "rtmps"), "rtmps-url", Redact(string(c.RTMPSURL)), "rtmps://host[:port]/app")
 	rule(c.SRT == "" || address(c.SRT), "srt", c.SRT, "host:port or nothing")
 	within(rule, "srt-latency", c.SRTLatency, 20*time.Millisecond, MaxSRTLatency)
+	rule(c.WebRTC == "" || address(c.WebRTC), "webrtc", c.WebRTC, "host:port or nothing")
+	rule(c.WebRTCTCP == "" || address(c.WebRTCTCP), "webrtc-tcp", c.WebRTCTCP, "host:port or nothing")
 	rule(c.PublicURL == "" || base(c.PublicURL), "public-url", Redact(string(c.PublicURL)), "http(s)://host[:port][/path]")
 	rule(c.CountryHeader == "" || only(c.CountryHeader, lower+upper+digits+"-"), "country-header", c.CountryHeader, "a header's name or nothing")
 	rule(c.CountryHeader == "" || len(c.TrustedProxies) > 0, "country-header", c.CountryHeader, "trusted-proxies with it: nobody else is believed")

@@ -73,7 +73,7 @@ func startAPI(t testing.TB) *apiClient {
 		t.Fatal(err)
 	}
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
-	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", ""
+	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT, cfg.WebRTC = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "", ""
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	up, done := make(chan node.Ready, 1), make(chan error, 1)
 	go func() {

@@ -26,9 +26,10 @@ type Options struct {
 // Ready is the content of the ready file: where a node that has just started is reached.
 type Ready struct {
 	HTTP            string `json:"http"` // host:port, with the real port
-	RTMP            string `json:"rtmp"` // "" when off, as the next three
+	RTMP            string `json:"rtmp"` // "" when off, as the next four
 	RTMPS           string `json:"rtmps"`
 	SRT             string `json:"srt"`
+	WebRTC          string `json:"webrtc"`
 	Chat            string `json:"chat"`        // this version has no chat
 	AccessKeyID     string `json:"accessKeyId"` // "" without the control role
 	SecretAccessKey string `json:"secretAccessKey"`

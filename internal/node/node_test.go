@@ -33,7 +33,7 @@ func defaults(t *testing.T) config.Config {
 		t.Fatal(err)
 	}
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
-	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT, cfg.WebRTC = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	return cfg
 }
 
@@ -234,10 +234,12 @@ func TestFailedStart(t *testing.T) {
 		with func(c *config.Config, taken string)
 		want string
 	}{
-		"HTTP's port is taken":  {func(c *config.Config, taken string) { c.HTTP = taken }, "address already in use"},
-		"RTMP's port is taken":  {func(c *config.Config, taken string) { c.RTMP = taken }, "address already in use"},
-		"RTMPS's port is taken": {func(c *config.Config, taken string) { c.RTMPS = taken }, "address already in use"},
-		"SRT's port is taken":   {func(c *config.Config, taken string) { c.SRT = taken }, "address already in use"},
+		"HTTP's port is taken":       {func(c *config.Config, taken string) { c.HTTP = taken }, "address already in use"},
+		"RTMP's port is taken":       {func(c *config.Config, taken string) { c.RTMP = taken }, "address already in use"},
+		"RTMPS's port is taken":      {func(c *config.Config, taken string) { c.RTMPS = taken }, "address already in use"},
+		"WebRTC's port is taken":     {func(c *config.Config, taken string) { c.WebRTC = taken }, "address already in use"},
+		"WebRTC's TCP port is taken": {func(c *config.Config, taken string) { c.WebRTCTCP = taken }, "address already in use"},
+		"SRT's port is taken":        {func(c *config.Config, taken string) { c.SRT = taken }, "address already in use"},
 		"no database": {func(c *config.Config, taken string) {
 			c.Store = "postgres://u@" + taken + "/d?sslmode=disable&connect_timeout=1"
 		}, "store"},
@@ -283,7 +285,7 @@ func TestFailedStart(t *testing.T) {
 }
 
 func withFreePorts(c config.Config) config.Config {
-	c.HTTP, c.RTMP, c.RTMPS, c.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.HTTP, c.RTMP, c.RTMPS, c.SRT, c.WebRTC, c.WebRTCTCP = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", ""
 	c.Store, c.Bus, c.TLSCert, c.TLSKey, c.Demo = "", "", "", "", false
 	return c
 }

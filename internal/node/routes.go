@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-live/sluice/internal/chatapi"
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/httpserver"
+	"github.com/sluice-live/sluice/internal/ingest/webrtc"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/origin"
@@ -28,7 +29,8 @@ import (
 type lateHandler struct{ http.Handler }
 
 // routes is the one place that says which paths need no signature: playback, the
-// watch page, what encoders ask, health and metrics. Everything else is an API request.
+// watch page, what encoders ask and offer, health and metrics. Everything else is an API
+// request.
 func (n *node) routes() (http.Handler, error) {
 	api, err := n.api()
 	if err != nil {
@@ -47,6 +49,9 @@ func (n *node) routes() (http.Handler, error) {
 	encoders := n.encoderRequests()
 	open.Handle(multitrack.ConfigurationPath, encoders)
 	open.Handle(multitrack.FindIngestPath, encoders)
+	if n.rtc != nil {
+		open.Handle("/", n.rtc.Handler()) // it knows its paths
+	}
 	page := httpserver.Logged(n.log, open)
 	signed := httpserver.Logged(n.log, api)
 	// No log line: a thousand viewers ask ten thousand times a second.
@@ -74,7 +79,7 @@ func isOpen(r *http.Request) bool {
 	case "/":
 		return r.Method == http.MethodGet && r.Header.Get("Authorization") == "" && r.URL.RawQuery == ""
 	}
-	return strings.HasPrefix(r.URL.Path, watch.Prefix) || multitrack.IsPath(r.URL.Path)
+	return strings.HasPrefix(r.URL.Path, watch.Prefix) || multitrack.IsPath(r.URL.Path) || webrtc.IsPath(r.URL.Path)
 }
 
 // api is the signed side: every service, behind one gateway.

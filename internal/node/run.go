@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/ingest/rtmp"
 	"github.com/sluice-live/sluice/internal/ingest/srt"
+	"github.com/sluice-live/sluice/internal/ingest/webrtc"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/multitrack"
 	"github.com/sluice-live/sluice/internal/packager"
@@ -72,7 +73,8 @@ type node struct {
 
 	http  *httpserver.Server
 	rtmp  []*rtmp.Server
-	srt   *srt.Server // nil when it is off
+	srt   *srt.Server    // nil when it is off
+	rtc   *webrtc.Server // nil when it is off
 	ready Ready
 	up    []lifecycle.Service
 }
@@ -272,7 +274,10 @@ func (n *node) ingest() error {
 		return err
 	}
 	tc := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.cert}
-	return listen(n.cfg.RTMPS, rtmp.Config{TLS: func() *tls.Config { return tc }}, &n.ready.RTMPS)
+	if err := listen(n.cfg.RTMPS, rtmp.Config{TLS: func() *tls.Config { return tc }}, &n.ready.RTMPS); err != nil {
+		return err
+	}
+	return n.listenWebRTC(guard)
 }
 
 // listenSRT binds the listener of SRT.
@@ -307,6 +312,9 @@ func (n *node) unlisten() {
 	if n.srt != nil {
 		_ = n.srt.Run(over)
 	}
+	if n.rtc != nil {
+		_ = n.rtc.Run(over)
+	}
 }
 
 // services lists what runs, in the order of starting. Stopping goes backwards: first
@@ -339,6 +347,9 @@ func (n *node) services(ctx context.Context) error {
 	}
 	if n.srt != nil {
 		n.add("srt "+n.srt.Addr().String(), n.srt.Run)
+	}
+	if n.rtc != nil {
+		n.add("webrtc "+n.rtc.Addr().String(), n.rtc.Run)
 	}
 	if n.cfg.Demo {
 		if err := n.demo(ctx); err != nil {
@@ -379,7 +390,7 @@ func (n *node) announce() error {
 	if n.cfg.Bus != "" && n.cfg.Roles.Has(config.Media) && n.origin() == "" {
 		n.log.Warn("other nodes cannot send viewers to this one: set origin-url")
 	}
-	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS, "srt", n.ready.SRT)
+	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS, "srt", n.ready.SRT, "webrtc", n.ready.WebRTC)
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.ready)
 	}

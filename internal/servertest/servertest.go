@@ -38,6 +38,7 @@ func Start(t testing.TB, with ...func(*config.Config)) *Server {
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
 	cfg.HTTP, cfg.RTMP, cfg.RTMPS, cfg.SRT = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.LogFormat, cfg.Transcode = "text", "off"
+	cfg.WebRTC = "127.0.0.1:0"
 	for _, f := range with {
 		f(&cfg)
 	}

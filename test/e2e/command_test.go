@@ -75,7 +75,7 @@ func TestDataDirHasOneServer(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	srv := serve(t, dir)
-	_, stderr, err := run(t, "serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--rtmp", "", "--rtmps", "", "--srt", "")
+	_, stderr, err := run(t, "serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--rtmp", "", "--rtmps", "", "--srt", "", "--webrtc", "")
 	if err == nil || !strings.Contains(stderr, "in use by another sluice") {
 		t.Errorf("a second server on the same data directory: %v, %q, want it refused", err, stderr)
 	}

@@ -88,6 +88,7 @@ func serve(t testing.TB, dir string, args ...string) *process {
 	p.cmd = sluice(ctx, t, append([]string{
 		"serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--rtmps", "127.0.0.1:0", "--srt", "127.0.0.1:0",
 		"--ready-file", p.readyFile, "--log-format", "text", "--transcode", "off", // tests of the ladder turn it on
+		"--webrtc", "127.0.0.1:0",
 	}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = t.Output(), t.Output()
 	if err := p.cmd.Start(); err != nil {

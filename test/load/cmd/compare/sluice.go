@@ -55,6 +55,7 @@ func (s *sluice) start(ctx context.Context, dir string, _ mode) (*instance, erro
 		"serve", "--data-dir", filepath.Join(dir, "data"), "--ready-file", path,
 		"--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--rtmps", "127.0.0.1:0", "--srt", "",
 		"--hls-part", s.part.String(), "--hls-window", s.window.String(), "--transcode", "off", // as the peers
+		"--webrtc", "",
 	}, s.args...)
 	if s.database != "" {
 		args = append(args, "--store", s.database)
