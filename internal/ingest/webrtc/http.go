@@ -83,7 +83,7 @@ func (s *Server) accept(r *http.Request, in proposal) (p *peer, answer string, e
 		}
 	}()
 	from, addr := client(r)
-	if !s.rate.Allow(ingest.Source(addr), time.Now()) {
+	if !s.rate.Allow(ingest.Source(addr), time.Now()) || !s.cfg.Guard.Allow(addr) {
 		return nil, "", live.Errorf(live.Throttled, "Too many offers from this address.")
 	}
 	place, ok := s.limiter.Acquire(addr)
@@ -115,6 +115,9 @@ func (s *Server) accept(r *http.Request, in proposal) (p *peer, answer string, e
 	session, err := s.handler.Publish(ctx, ingest.Request{
 		Protocol: ingest.WebRTC, Encrypted: true, Key: in.key, Params: in.params, Remote: from, Agent: agent,
 	})
+	if errors.Is(err, live.Denied) {
+		s.cfg.Guard.Fail(addr)
+	}
 	if err != nil {
 		return nil, "", err
 	}

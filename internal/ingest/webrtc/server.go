@@ -44,6 +44,8 @@ type Config struct {
 	Log     *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nowhere
 
+	Guard *ingest.Guard // of wrong keys, shared with other listeners; nil means one of its own
+
 	MaxPeers   int // at once; 0 means 1000. More are refused.
 	MaxPending int // of them, from one address and not yet connected; 0 means 32
 	MaxOffers  int // from one address in a second; 0 means 5
@@ -88,6 +90,9 @@ func Listen(cfg Config, h ingest.Handler) (*Server, error) {
 	cfg.MaxOffers = cmp.Or(cfg.MaxOffers, 5)
 	cfg.Connect = cmp.Or(cfg.Connect, 15*time.Second)
 	cfg.Idle = cmp.Or(cfg.Idle, 30*time.Second)
+	if cfg.Guard == nil {
+		cfg.Guard = ingest.NewGuard()
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -384,6 +385,17 @@ func TestAnAddressIsLimited(t *testing.T) {
 			t.Errorf("offers of one address are answered %d, want %d", got, want)
 			break
 		}
+	}
+	guard := ingest.NewGuard()
+	s = start(t, Config{MaxOffers: 1000, Guard: guard}, newRecorder())
+	wrong := 0
+	for offer("sk_bad") == http.StatusForbidden {
+		if wrong++; wrong > 100 {
+			break
+		}
+	}
+	if addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:1234")); wrong < 10 || wrong > 100 || guard.Allow(addr) {
+		t.Errorf("%d wrong keys of one address are looked up", wrong)
 	}
 	if n := value(t, reg, "sluice_webrtc_offers_total", string(live.Throttled)); n != 2 {
 		t.Errorf("%v offers throttled", n)
