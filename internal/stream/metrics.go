@@ -12,7 +12,8 @@ type metrics struct {
 	started prometheus.Counter
 	ended   prometheus.Counter
 
-	takeovers *prometheus.CounterVec // by outcome
+	takeovers  *prometheus.CounterVec // by outcome
+	violations *prometheus.CounterVec // by code
 
 	metadata        *prometheus.CounterVec // by owner
 	metadataDropped prometheus.Counter
@@ -50,6 +51,10 @@ func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 
 		takeovers: vec("sluice_stream_takeovers_total", "Encoders that asked to take over a stream, by outcome.", "outcome",
 			takeoverDone, string(event.TakeoverMediaMismatch), string(event.TakeoverInvalidPriority), string(event.TakeoverLimitBreached)),
+
+		violations: vec("sluice_multitrack_violations_total", "Streams that a rule of multitrack video ended, by the code of their end.", "code",
+			string(event.MultitrackNotAllowed), string(event.MultitrackRequired), string(event.MultitrackKeyInvalid),
+			string(event.MultitrackKeyRequired), string(event.MultitrackTrackCount), string(event.MultitrackProperties)),
 
 		metadata: vec("sluice_metadata_total", "Timed metadata put into media, by owner of its ID3 frame.", "owner", id3.OwnerAPI, id3.OwnerInband),
 		metadataDropped: f.NewCounter(prometheus.CounterOpts{

@@ -38,6 +38,7 @@ func (st *Stream) admit(p pass) error {
 		return nil
 	}
 	st.log.Info("key of GetClientConfiguration refused", "err", p.err)
+	st.owner.metrics.violations.WithLabelValues(string(event.MultitrackKeyInvalid)).Inc()
 	st.fail("key of GetClientConfiguration not valid", event.MultitrackKeyInvalid)
 	return live.Errorf(live.Denied, "the stream key is not valid any more: start the broadcast anew")
 }
@@ -52,10 +53,11 @@ func (e *encoder) rules(ch live.Channel) *multitrack.Gate {
 
 // refusedBy is what the encoder hears of a rule of multitrack video that it broke, and
 // the code that the end of its session carries; "" for any other error.
-func refusedBy(err error) (error, event.Code) {
+func (st *Stream) refusedBy(err error) (error, event.Code) {
 	v, ok := errors.AsType[*multitrack.Violation](err)
 	if !ok {
 		return err, ""
 	}
+	st.owner.metrics.violations.WithLabelValues(string(v.Code)).Inc()
 	return &live.Error{Kind: live.Unsupported, Detail: strings.ToUpper(v.Detail[:1]) + v.Detail[1:] + ".", Err: err}, v.Code
 }
