@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice/internal/event"
+	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/multitrack"
 )
@@ -41,6 +42,17 @@ func (st *Stream) admit(p pass) error {
 	st.owner.metrics.violations.WithLabelValues(string(event.MultitrackKeyInvalid)).Inc()
 	st.fail("key of GetClientConfiguration not valid", event.MultitrackKeyInvalid)
 	return live.Errorf(live.Denied, "the stream key is not valid any more: start the broadcast anew")
+}
+
+// configID is what the answer to GetClientConfiguration was logged with, as far as the
+// encoder tells; "" for none.
+func configID(r ingest.Request) string {
+	const size = 36 // a UUID
+	id := r.Params.Get("clientConfigId")
+	if len(id) != size || strings.Trim(id, "0123456789abcdef-") != "" {
+		return ""
+	}
+	return id
 }
 
 // rules are what e must keep to on its channel. The stream's mu is held.

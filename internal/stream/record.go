@@ -36,7 +36,7 @@ func (st *Stream) open(ctx context.Context, e *encoder) error {
 		defer cancel()
 		return errors.Join(err, st.owner.store.Release(rctx, st.lease))
 	}
-	st.log.Info("session created", "protocol", e.request.Protocol, "remote", e.request.Remote, "agent", e.request.Agent)
+	st.log.Info("session created", "protocol", e.request.Protocol, "remote", e.request.Remote, "agent", e.request.Agent, "config", configID(e.request))
 	return nil
 }
 
