@@ -17,7 +17,9 @@ func (serveCmd) Run(ctx context.Context, cut <-chan struct{}, cfg *config.Config
 	if err != nil {
 		return err
 	}
-	log := node.NewLogger(io.stderr, *cfg)
+	lines := node.NewLines(io.stderr)
+	defer lines.Flush()
+	log := node.NewLogger(lines, *cfg)
 	return node.Run(ctx, *cfg, node.Options{
 		Log: log, Cut: cut, AccessKeyID: id, SecretAccessKey: secret, Version: version(),
 		Ready: func(r node.Ready) { greet(io.stdout, r) },

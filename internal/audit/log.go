@@ -41,6 +41,8 @@ const (
 	// maxSpare bounds the memory that is kept for the next records, in bytes. The writer
 	// gathers no more than half of it.
 	maxSpare = 256 << 10
+	// maxReused bounds the memory of an encoder that is kept, in bytes.
+	maxReused = 16 << 10
 	// maxWait is how long a call waits for its record.
 	maxWait = time.Second
 	// linger is how long the writer gathers records for which nobody waits: one write of
@@ -54,14 +56,15 @@ const (
 
 // A Log is an open audit log. Record queues, Run writes.
 type Log struct {
-	log     *slog.Logger
-	metrics *metrics
-	shapes  shapes
-	series  [kinds]appender
-	unlock  func() error
-	wake    chan struct{} // holds one: there is something to write
-	urgent  chan struct{} // holds one: and somebody waits for it
-	spare   [kinds][]byte // the writer's: room for the next batch
+	log      *slog.Logger
+	metrics  *metrics
+	shapes   shapes
+	encoders sync.Pool // of *restjson.Encoder
+	series   [kinds]appender
+	unlock   func() error
+	wake     chan struct{} // holds one: there is something to write
+	urgent   chan struct{} // holds one: and somebody waits for it
+	spare    [kinds][]byte // the writer's: room for the next batch
 
 	mu     sync.Mutex   // guards the fields below
 	queues [kinds]queue // what is to be written
@@ -156,7 +159,16 @@ func (l *Log) Record(r restjson.Record, from Origin) {
 		kind = unsigned
 	}
 	now := time.Now()
-	l.add(kind, l.shapes.encode(&r, from, newStamp(now)), now, kind == signed && !r.ReadOnly)
+	e, ok := l.encoders.Get().(*restjson.Encoder)
+	if !ok {
+		e = restjson.NewEncoder(1 << 10)
+	}
+	l.shapes.encode(e, &r, from, newStamp(now))
+	l.add(kind, e.Bytes(), now, kind == signed && !r.ReadOnly)
+	if cap(e.Bytes()) <= maxReused {
+		e.Cut(0)
+		l.encoders.Put(e)
+	}
 }
 
 // add queues one line. Strangers never wait: when their queue is full, the line is lost.

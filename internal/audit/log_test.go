@@ -393,7 +393,7 @@ func TestLossIsNotSilent(t *testing.T) {
 		l, calls, strangers := onDisks(&said)
 		stop := start(t, l)
 		calls.set(errors.New("no space left"), nil)
-		line := len(l.shapes.encode(new(called("Fill")), from, newStamp(time.Now())))
+		line := len(lineOf(&l.shapes, new(called("Fill")), from, newStamp(time.Now())))
 		n := 0
 		wait := took(func() {
 			for value(t, l.metrics.lost) == 0 {

@@ -33,9 +33,8 @@ type stamp struct {
 	id   string // UUID
 }
 
-// encode writes the record of one API call, with its newline.
-func (s *shapes) encode(r *restjson.Record, from Origin, at stamp) []byte {
-	e := restjson.NewEncoder(1 << 10)
+// encode writes the record of one API call, with its newline, to e.
+func (s *shapes) encode(e *restjson.Encoder, r *restjson.Record, from Origin, at stamp) {
 	text := func(key, value string) {
 		e.Key(key)
 		e.Text(clip(value))
@@ -57,25 +56,20 @@ func (s *shapes) encode(r *restjson.Record, from Origin, at stamp) []byte {
 		text("errorCode", r.ErrorType)
 		text("errorMessage", r.Message)
 	}
-	omitted := map[string]int{}
-	for _, p := range []struct {
-		key   string
-		value any
-	}{{"requestParameters", r.Request}, {"responseElements", r.Response}} {
-		b := s.parameters(p.value)
-		if len(b) > maxParameters {
-			omitted[p.key+"Bytes"], b = len(b), nil
-		}
-		e.Key(p.key)
-		e.Raw(b)
-	}
-	if len(omitted) > 0 {
+	e.Key("requestParameters")
+	request := s.parameters(e, r.Request)
+	e.Key("responseElements")
+	response := s.parameters(e, r.Response)
+	if request > 0 || response > 0 {
 		e.Key("additionalEventData")
 		e.Begin()
-		for _, key := range []string{"requestParametersBytes", "responseElementsBytes"} {
-			if n, ok := omitted[key]; ok {
-				e.Key(key)
-				e.Int(int64(n))
+		for _, omitted := range []struct {
+			key   string
+			bytes int
+		}{{"requestParametersBytes", request}, {"responseElementsBytes", response}} {
+			if omitted.bytes > 0 {
+				e.Key(omitted.key)
+				e.Int(int64(omitted.bytes))
 			}
 		}
 		e.End()
@@ -92,7 +86,7 @@ func (s *shapes) encode(r *restjson.Record, from Origin, at stamp) []byte {
 	}
 	text("eventCategory", "Management")
 	e.End()
-	return append(e.Bytes(), '\n')
+	e.Newline()
 }
 
 // identity writes who called. What a request without a valid signature says of itself is

@@ -45,7 +45,7 @@ func library(t testing.TB) (dir string) {
 		if r.Account == "" {
 			kind = unsigned
 		}
-		files[kind].Write(s.encode(&r, from, stamp{noon.Add(time.Duration(i) * time.Minute), "id"}))
+		files[kind].Write(lineOf(&s, &r, from, stamp{noon.Add(time.Duration(i) * time.Minute), "id"}))
 	}
 	for i, name := range seriesNames() {
 		s := series{dir: dir, name: name}

@@ -25,18 +25,25 @@ type member struct {
 	name  string // on the wire
 }
 
-// parameters is v as JSON; nil when there is nothing in it.
-func (s *shapes) parameters(v any) []byte {
+// parameters writes v as JSON: null when there is nothing in it, or when it is too long.
+// Then omitted is how many bytes it has.
+func (s *shapes) parameters(e *restjson.Encoder, v any) (omitted int) {
 	r := reflect.ValueOf(v)
 	if !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
-		return nil
+		e.Raw(nil)
+		return 0
 	}
-	e := restjson.NewEncoder(1 << 8)
+	begin := len(e.Bytes())
 	s.write(e, r)
-	if b := e.Bytes(); string(b) != "{}" {
-		return b
+	switch n := len(e.Bytes()) - begin; {
+	case n > maxParameters:
+		omitted = n
+	case n > len("{}"):
+		return 0
 	}
-	return nil
+	e.Cut(begin)
+	e.Raw(nil)
+	return omitted
 }
 
 func (s *shapes) write(e *restjson.Encoder, v reflect.Value) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/ivsapi"
@@ -38,6 +39,7 @@ type Control struct {
 	log    *slog.Logger
 	now    func() time.Time
 	woken  chan struct{} // tells Run that there is work; holds one
+	named  atomic.Pointer[namedBase]
 }
 
 // New returns a Control over st. secret signs page tokens and is the same on every node.
@@ -58,6 +60,19 @@ func (c *Control) base(caller restjson.Caller) string {
 		return c.cfg.PublicURL
 	}
 	return caller.Base
+}
+
+// A named base is one that host was asked about.
+type namedBase struct{ base, host string }
+
+// host is the package's host, which it asks once for callers of the same base: mostly all.
+func (c *Control) host(base string) string {
+	if last := c.named.Load(); last != nil && last.base == base {
+		return last.host
+	}
+	h := host(base)
+	c.named.Store(&namedBase{base, h})
+	return h
 }
 
 // host is the bare host name of base: the form of an ingest endpoint, to which the

@@ -13,10 +13,11 @@ func (c *Control) playbackURL(caller restjson.Caller, channel live.ARN) string {
 	return c.base(caller) + c.cfg.Playback(channel)
 }
 
-// wireChannel is a channel as the API shows it to this caller.
+// wireChannel is a channel as the API shows it to this caller. Its members point into ch,
+// which is a copy of its own.
 func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.Channel {
-	endpoint := host(c.base(caller))
-	srt := &ivsapi.Srt{Endpoint: new(endpoint)}
+	endpoint := c.host(c.base(caller))
+	srt := &ivsapi.Srt{Endpoint: &endpoint}
 	if !ch.InsecureIngest {
 		srt.Passphrase = new(restjson.Secret(ch.SRTPassphrase))
 	}
@@ -26,18 +27,21 @@ func (c *Control) wireChannel(caller restjson.Caller, ch live.Channel) *ivsapi.C
 	}
 	// What IVS echoes of a channel that never set them.
 	mt.Policy, mt.MaximumResolution = cmp.Or(mt.Policy, "ALLOW"), cmp.Or(mt.MaximumResolution, "FULL_HD")
+	if ch.Tags == nil {
+		ch.Tags = map[string]string{} // the wire always shows tags
+	}
 	return &ivsapi.Channel{
-		Arn: new(ch.ARN.String()), Name: new(ch.Name), LatencyMode: new(ch.LatencyMode), Type: new(ch.Type),
-		Preset: new(ch.Preset), ContainerFormat: new(ch.ContainerFormat),
-		Authorized: new(ch.Authorized), InsecureIngest: new(ch.InsecureIngest),
-		RecordingConfigurationArn:    new(ch.RecordingConfiguration),
-		PlaybackRestrictionPolicyArn: new(ch.PlaybackRestrictionPolicy),
-		AdConfigurationArn:           new(ch.AdConfiguration),
-		IngestEndpoint:               new(endpoint), PlaybackUrl: new(c.playbackURL(caller, ch.ARN)), Srt: srt,
+		Arn: new(ch.ARN.String()), Name: &ch.Name, LatencyMode: &ch.LatencyMode, Type: &ch.Type,
+		Preset: &ch.Preset, ContainerFormat: &ch.ContainerFormat,
+		Authorized: &ch.Authorized, InsecureIngest: &ch.InsecureIngest,
+		RecordingConfigurationArn:    &ch.RecordingConfiguration,
+		PlaybackRestrictionPolicyArn: &ch.PlaybackRestrictionPolicy,
+		AdConfigurationArn:           &ch.AdConfiguration,
+		IngestEndpoint:               &endpoint, PlaybackUrl: new(c.playbackURL(caller, ch.ARN)), Srt: srt,
 		MultitrackInputConfiguration: &ivsapi.MultitrackInputConfiguration{
-			Enabled: new(mt.Enabled), Policy: new(mt.Policy), MaximumResolution: new(mt.MaximumResolution),
+			Enabled: &mt.Enabled, Policy: &mt.Policy, MaximumResolution: &mt.MaximumResolution,
 		},
-		Tags: tagsOf(ch.Tags),
+		Tags: ch.Tags,
 	}
 }
 

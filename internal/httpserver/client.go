@@ -23,8 +23,19 @@ func (c ClientInfo) BaseURL() string { return c.Scheme + "://" + c.Host }
 // Client resolves the client of r. X-Forwarded-For, -Proto and -Host count only
 // when the peer is a trusted proxy: of the addresses the rightmost that is not itself
 // a trusted proxy is the client, of the others the rightmost value counts, which the
-// nearest proxy wrote or let through.
+// nearest proxy wrote or let through. On a route that is logged it is found out once.
 func Client(r *http.Request) ClientInfo {
+	e := EventOf(r.Context())
+	if e == nil {
+		return resolve(r)
+	}
+	if e.client == nil {
+		e.client = new(resolve(r))
+	}
+	return *e.client
+}
+
+func resolve(r *http.Request) ClientInfo {
 	c := ClientInfo{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {
 		c.Scheme = "https"

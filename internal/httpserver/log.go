@@ -18,15 +18,27 @@ import (
 // RequestIDHeader carries the request id, as AWS services send it.
 const RequestIDHeader = "x-amzn-RequestId"
 
+// requestIDKey is RequestIDHeader in the form that net/http keeps names in.
+const requestIDKey = "X-Amzn-Requestid"
+
 // An Event is one request as its log line will tell it. Handlers fill it while they
 // work, from the goroutine that serves the request; the methods of a nil Event do
 // nothing, so code works the same on routes that are not logged.
 type Event struct {
-	id    string // UUID
-	op    string
-	err   error
-	attrs []slog.Attr
+	id     string // UUID
+	op     string
+	err    error
+	attrs  []slog.Attr
+	room   [eventRoom]slog.Attr // of attrs, unless there are more
+	client *ClientInfo          // once somebody asked
 }
+
+const (
+	// eventRoom is as many attributes as an API request has.
+	eventRoom = 16
+	// commonAttrs are those that every request has; they stand first.
+	commonAttrs = 8
+)
 
 // RequestID is the request's id, "" on routes without.
 func (e *Event) RequestID() string {
@@ -77,8 +89,9 @@ func RequestID(ctx context.Context) string { return EventOf(ctx).RequestID() }
 func Logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := &Event{id: newUUID()}
+		e.attrs = e.room[:commonAttrs]
 		start := time.Now()
-		w.Header().Set(RequestIDHeader, e.id)
+		w.Header()[requestIDKey] = []string{e.id}
 		ctx := context.WithValue(r.Context(), eventKey{}, e)
 		r = r.WithContext(ctx)
 		rec := &recorder{ResponseWriter: w}
@@ -90,18 +103,19 @@ func Logged(log *slog.Logger, h http.Handler) http.Handler {
 			if !log.Enabled(ctx, level) {
 				return
 			}
-			attrs := append(make([]slog.Attr, 0, 10+len(e.attrs)),
+			common := [commonAttrs]slog.Attr{
 				slog.String("request_id", e.id), slog.String("method", r.Method), slog.String("path", loggable(r.URL.Path)),
-				slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(start)),
-				slog.String("remote", Client(r).RemoteIP.String()))
+				slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
+				slog.Float64("took_ms", float64(time.Since(start).Microseconds())/1000), slog.String("remote", Client(r).RemoteIP.String()),
+			}
 			if e.op != "" {
-				attrs = append(attrs, slog.String("op", e.op))
-			}
-			attrs = append(attrs, e.attrs...)
+				common[commonAttrs-1] = slog.String("op", e.op)
+			} // otherwise the empty attribute, which is not shown
+			copy(e.attrs, common[:])
 			if e.err != nil {
-				attrs = append(attrs, slog.Any("err", e.err))
+				e.Add(slog.Any("err", e.err))
 			}
-			log.LogAttrs(ctx, level, "request", attrs...)
+			log.LogAttrs(ctx, level, "request", e.attrs...)
 		}()
 		guard(log, rec, r, h)
 	})

@@ -100,7 +100,7 @@ func TestLogged(t *testing.T) {
 				t.Errorf("request_id %q, header %q, want the same UUID", id, rec.Header().Get("x-amzn-RequestId"))
 			}
 			tt.line["method"], tt.line["path"], tt.line["remote"] = "POST", "/CreateChannel", "192.0.2.1"
-			for _, k := range []string{"time", "took", "request_id"} {
+			for _, k := range []string{"time", "took_ms", "request_id"} {
 				if _, ok := line[k]; !ok {
 					t.Errorf("the line has no %s", k)
 				}

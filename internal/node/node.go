@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,23 +39,6 @@ type Ready struct {
 	Base        string `json:"-"` // URL of the API on this machine
 	Watch       string `json:"-"` // watch page of the demo channel; "" without demo
 	Credentials string `json:"-"` // path of the credentials file; "" without an access key of this node's making
-}
-
-// NewLogger is the process's logger as configured. A duration is logged in
-// milliseconds, and its key says so: took_ms.
-func NewLogger(w io.Writer, cfg config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: inMilliseconds}
-	if cfg.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, o))
-	}
-	return slog.New(slog.NewJSONHandler(w, o))
-}
-
-func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
-	}
-	return a
 }
 
 // OpenStore opens the configured database and brings its schema up to date.

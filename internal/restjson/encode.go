@@ -17,6 +17,12 @@ func NewEncoder(size int) *Encoder { return &Encoder{buf: make([]byte, 0, size)}
 // Bytes is the document so far.
 func (e *Encoder) Bytes() []byte { return e.buf }
 
+// Cut drops what comes after the first n bytes.
+func (e *Encoder) Cut(n int) { e.buf = e.buf[:n] }
+
+// Newline ends a document that is a line of a file.
+func (e *Encoder) Newline() { e.buf = append(e.buf, '\n') }
+
 // Raw writes a value that is JSON already; no bytes are null.
 func (e *Encoder) Raw(v []byte) {
 	if len(v) == 0 {

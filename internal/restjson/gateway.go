@@ -74,6 +74,7 @@ type Gateway struct {
 	services map[string]*service
 	unknown  Service // words errors while the service is not known
 	encoders sync.Pool
+	fixed    http.Header // of every answer
 }
 
 type service struct {
@@ -97,7 +98,7 @@ func NewGateway(c Config) (*Gateway, error) {
 		c.Base = base
 	}
 	// exceptionMessage and message together are understood by the SDKs of any service.
-	g := &Gateway{cfg: c, services: map[string]*service{}, unknown: Service{MessageMember: "exceptionMessage"}}
+	g := &Gateway{cfg: c, services: map[string]*service{}, unknown: Service{MessageMember: "exceptionMessage"}, fixed: fixed()}
 	for _, s := range c.Services {
 		r, err := newRoutes(&s)
 		if err != nil {
@@ -136,7 +137,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.out.Took = time.Since(start)
 		g.cfg.Observe(ctx, x.out)
 	}()
-	setHeaders(w.Header(), x.caller.RequestID)
+	g.setHeaders(w.Header(), x.caller.RequestID)
 	resp, err := x.run(w, r)
 	switch {
 	case err != nil:

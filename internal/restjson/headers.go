@@ -1,14 +1,17 @@
 package restjson
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// setHeaders writes what every API answer carries: the request id, and what a browser
-// needs to read an answer of another origin (low-latency.md 1.2).
-func setHeaders(h http.Header, requestID string) {
-	h.Set("x-amzn-RequestId", requestID)
+// fixed are the headers of every API answer: what a browser needs to read one of another
+// origin (low-latency.md 1.2), and what keeps it from doing anything else. The lists are
+// shared by all answers: net/http only reads them.
+func fixed() map[string][]string {
+	h := http.Header{}
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date")
 	h.Set("Cache-Control", "no-store, no-cache")
@@ -16,6 +19,18 @@ func setHeaders(h http.Header, requestID string) {
 	h.Set("Strict-Transport-Security", "max-age=47304000; includeSubDomains")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "SAMEORIGIN")
+	for name, values := range h {
+		h[name] = slices.Clip(values) // who adds a value gets a list of its own
+	}
+	return h
+}
+
+// setHeaders writes what every API answer carries.
+func (g *Gateway) setHeaders(h http.Header, requestID string) {
+	maps.Copy(h, g.fixed)
+	if have := h["X-Amzn-Requestid"]; len(have) != 1 || have[0] != requestID { // not by who made the id
+		h.Set("x-amzn-RequestId", requestID)
+	}
 }
 
 // preflight answers a browser that asks whether it may send a signed request. It may,

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// canonical is the canonical request of r (AWS "Create a signed AWS API request").
-func (c *claim) canonical(r *http.Request, path, query, payload string) []byte {
-	b := make([]byte, 0, 1<<10)
+// canonical appends the canonical request of r (AWS "Create a signed AWS API request").
+func (c *claim) canonical(b []byte, r *http.Request, path, query, payload string) []byte {
 	b = append(append(b, r.Method...), '\n')
 	// The path is encoded once more than it was sent: services other than S3 do so.
 	b = append(appendEncoded(b, path, true), '\n')
@@ -49,6 +48,9 @@ func paths(r *http.Request) (sent, clean string) {
 // encoded key and value; smithy-go's signer, and with it older Go clients, order by
 // what these decode to. Both hold the same pairs.
 func (c *claim) queries() []string {
+	if len(c.query) == 0 { // as in most requests
+		return []string{""}
+	}
 	type encoded struct {
 		pair
 		key, value string

@@ -26,6 +26,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,7 +74,7 @@ type Verifier struct {
 	now  func() time.Time
 
 	mu      sync.Mutex
-	derived map[origin][]byte // signing keys that were used; guarded by mu
+	derived map[origin]*signer // signing keys that were used; guarded by mu
 }
 
 // An origin is what a signing key is derived from: it is good for a day, a region and a
@@ -85,7 +86,7 @@ const maxDerived = 1000
 
 // New returns a Verifier that finds secrets with keys and tells the time by now.
 func New(keys Keys, now func() time.Time) *Verifier {
-	return &Verifier{keys: keys, now: now, derived: map[origin][]byte{}}
+	return &Verifier{keys: keys, now: now, derived: map[origin]*signer{}}
 }
 
 // Verify checks the signature of r, whose whole body is body. On an error the Identity
@@ -119,7 +120,7 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	from := origin{cred.Secret, c.date, c.region, c.service}
 	key, known := v.known(from)
 	if !known {
-		key = from.signingKey()
+		key = newSigner(from.signingKey())
 	}
 	if !c.matches(r, key, payload) {
 		return claimed, errMismatch
@@ -131,19 +132,46 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	return claimed, nil
 }
 
-// matches tells whether key made the signature of one of the canonical forms of r.
-func (c *claim) matches(r *http.Request, key []byte, payload string) bool {
-	sent, clean := paths(r)
-	for _, query := range c.queries() {
-		if hmac.Equal(c.signature, mac(key, c.stringToSign(r, sent, query, payload))) ||
-			sent != clean && hmac.Equal(c.signature, mac(key, c.stringToSign(r, clean, query, payload))) {
-			return true
-		}
-	}
-	return false
+// A signer makes signatures with one signing key. It is safe for concurrent use.
+type signer struct{ desks sync.Pool }
+
+// A desk is what it takes to make a signature: to key a MAC takes longer than to use it.
+type desk struct {
+	mac  hash.Hash
+	text []byte
+	sum  [sha256.Size]byte
 }
 
-func (v *Verifier) known(from origin) (key []byte, ok bool) {
+// maxDesk bounds the memory of a desk that is kept, in bytes.
+const maxDesk = 16 << 10
+
+func newSigner(key []byte) *signer {
+	return &signer{sync.Pool{New: func() any { return &desk{mac: hmac.New(sha256.New, key)} }}}
+}
+
+// matches tells whether s made the signature of one of the canonical forms of r.
+func (c *claim) matches(r *http.Request, s *signer, payload string) bool {
+	d := s.desks.Get().(*desk)
+	signs := func(path, query string) bool {
+		d.text = c.stringToSign(d.text[:0], r, path, query, payload)
+		d.mac.Reset()
+		d.mac.Write(d.text)
+		return hmac.Equal(c.signature, d.mac.Sum(d.sum[:0]))
+	}
+	found := false
+	sent, clean := paths(r)
+	for _, query := range c.queries() {
+		if found = signs(sent, query) || sent != clean && signs(clean, query); found {
+			break
+		}
+	}
+	if cap(d.text) <= maxDesk {
+		s.desks.Put(d)
+	}
+	return found
+}
+
+func (v *Verifier) known(from origin) (key *signer, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	key, ok = v.derived[from]
@@ -152,7 +180,7 @@ func (v *Verifier) known(from origin) (key []byte, ok bool) {
 
 // remember keeps the key of a request that proved itself: only who has a secret can fill
 // the cache.
-func (v *Verifier) remember(from origin, key []byte) {
+func (v *Verifier) remember(from origin, key *signer) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.derived) >= maxDerived {
@@ -168,17 +196,17 @@ func (o origin) signingKey() []byte {
 	return mac(key, []byte(terminator))
 }
 
-func (c *claim) stringToSign(r *http.Request, path, query, payload string) []byte {
-	sum := sha256.Sum256(c.canonical(r, path, query, payload))
-	b := make([]byte, 0, 192)
-	b = append(append(b, algorithm...), '\n')
+// stringToSign makes what is signed, in b where it fits.
+func (c *claim) stringToSign(b []byte, r *http.Request, path, query, payload string) []byte {
+	b = c.canonical(b, r, path, query, payload)
+	sum := sha256.Sum256(b)
+	b = append(append(b[:0], algorithm...), '\n')
 	b = append(c.time.AppendFormat(b, timeFormat), '\n')
-	b = append(append(b, c.scope()...), '\n')
+	for _, part := range [...]string{c.date, c.region, c.service} {
+		b = append(append(b, part...), '/')
+	}
+	b = append(append(b, terminator...), '\n')
 	return hex.AppendEncode(b, sum[:])
-}
-
-func (c *claim) scope() string {
-	return c.date + "/" + c.region + "/" + c.service + "/" + terminator
 }
 
 // payload is the hash of the body as it goes into the canonical request. A hash that
