@@ -34,6 +34,9 @@ func (s *sound) cut(p mpegts.PES, take func(frame) error, bad func()) error {
 	fresh := p.Timed // the packet's time is that of the first frame that begins in it
 	for at := 0; at < len(b); {
 		size, form := s.head(b[at:])
+		if form != none && fresh && at >= carried {
+			s.next, s.timed, fresh = p.PTS, true, false
+		}
 		switch {
 		case form == short, form == whole && at+size > len(b):
 			s.rest = bytes.Clone(b[at:])
@@ -48,9 +51,6 @@ func (s *sound) cut(p mpegts.PES, take func(frame) error, bad func()) error {
 				return nil
 			}
 			continue
-		}
-		if fresh && at >= carried {
-			s.next, s.timed, fresh = p.PTS, true, false
 		}
 		if err := s.frame(b[at:at+size], take, bad); err != nil {
 			return err
@@ -68,16 +68,15 @@ func (s *sound) join(b []byte, bad func()) (joined []byte, carried int) {
 	}
 	joined, carried = append(s.rest, b...), len(s.rest)
 	s.rest = nil
-	if size, form := s.head(joined); form == whole {
-		if size >= len(joined) {
-			return joined, carried
-		}
-		if _, form := s.head(joined[size:]); form != none {
-			return joined, carried
-		}
+	size, form := s.head(joined)
+	if form == whole && size < len(joined) {
+		_, form = s.head(joined[size:]) // of the frame after it
 	}
-	bad()
-	return b, 0
+	if form == none {
+		bad()
+		return b, 0
+	}
+	return joined, carried
 }
 
 // A form is what bytes look like.
