@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 
@@ -39,6 +42,73 @@ func TestEveryFrameArrivesOverSRT(t *testing.T) {
 			frames := seconds * src.FPS
 			file := testmedia.ClipFile(t, src, frames)
 			everyFrame(t, s, ch, src, frames, file, replay(t, file, s.SRTURL(ch)+linger+tt.query))
+		})
+	}
+}
+
+// Who may not publish is told so in SRT's own words, which libsrt prints, and the channel
+// does not notice.
+func TestSRTRefusals(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, dataDir(t))
+	open, closed := srv.NewChannel(t), srv.NewChannel(t, secure)
+	publish := func(url string) *testmedia.Publisher {
+		return testmedia.Publish(t, testmedia.Source{URL: url, Format: []string{"-f", "mpegts"}, Width: 320, Height: 180, FPS: 10, Duration: 10 * time.Second})
+	}
+	live := publish(srv.SRTURL(open))
+	srv.WaitLive(t, open)
+	for name, tt := range map[string]struct{ url, said string }{
+		"a wrong key":                    {"srt://" + srv.SRT + "?streamid=sk_us-west-2_x_y", "Password required or unexpected"},
+		"a wrong key and a passphrase":   {"srt://" + srv.SRT + "?streamid=sk_us-west-2_x_y&passphrase=0123456789", "Incorrect passphrase"},
+		"no passphrase":                  {"srt://" + srv.SRT + "?streamid=" + closed.Key, "Password required or unexpected"},
+		"a wrong passphrase":             {"srt://" + srv.SRT + "?streamid=" + closed.Key + "&passphrase=0123456789", "Incorrect passphrase"},
+		"a channel that is live":         {srv.SRTURL(open), "Application-defined rejection reason"},   // 1409
+		"no stream id":                   {"srt://" + srv.SRT, "Application-defined rejection reason"}, // 1400
+		"more latency than there may be": {srv.SRTURL(open) + "&latency=30000000", "Application-defined rejection reason"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := publish(tt.url)
+			if err := p.Wait(); err == nil || !strings.Contains(p.Stderr(), tt.said) {
+				t.Errorf("ended with %v, want it to hear %q", err, tt.said)
+			}
+		})
+	}
+	if err := live.Wait(); err != nil {
+		t.Errorf("the encoder that was live: %v", err)
+	}
+	if status, _, _ := servertest.Get(t, *closed.PlaybackUrl); status != http.StatusNotFound {
+		t.Errorf("the other channel's playback URL answers %d", status)
+	}
+}
+
+// A caller that is gone without a word ends the session when it has been silent for
+// long enough; one that says goodbye, and one that StopStream cuts off, at once.
+func TestSRTEnds(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, dataDir(t))
+	for name, end := range map[string]func(*testing.T, servertest.Channel, *testmedia.Publisher){
+		"killed": func(_ *testing.T, _ servertest.Channel, p *testmedia.Publisher) { p.Kill() },
+		"stopped": func(t *testing.T, ch servertest.Channel, p *testmedia.Publisher) {
+			if _, err := srv.IVS().StopStream(t.Context(), &ivs.StopStreamInput{ChannelArn: ch.Arn}); err != nil {
+				t.Error(err)
+			}
+			<-p.Done()
+		},
+		"goodbye": func(t *testing.T, _ servertest.Channel, p *testmedia.Publisher) {
+			if err := p.Stop(); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ch := srv.NewChannel(t, secure)
+			p := testmedia.Publish(t, testmedia.Source{URL: srv.SRTURL(ch), Format: []string{"-f", "mpegts"}, Width: 320, Height: 180, FPS: 10, Audio: true})
+			srv.WaitLive(t, ch)
+			v := watch(t, *ch.PlaybackUrl)
+			v.more(t, 2)
+			end(t, ch, p)
+			v.untilEnd(t)
 		})
 	}
 }
