@@ -89,7 +89,7 @@ func TestAWSCLI(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)
 	stories := map[string]func(*testing.T, cli){
-		"channels": cliChannels, "stream keys": cliStreamKeys, "streams": cliStreams, "on air": cliOnAir, "recording": cliRecording,
+		"channels": cliChannels, "stream keys": cliStreamKeys, "streams": cliStreams, "on air": cliOnAir, "session": cliSession, "recording": cliRecording,
 		"playback keys": cliPlaybackKeys, "restriction policies": cliPolicies, "ads": cliAds, "revocations": cliRevocations,
 		"input": cliInput, "pages": cliPages, "no signature": cliUnsigned,
 	}
