@@ -149,7 +149,7 @@ func (g *generator) encoders() error {
 	if headers {
 		imports = append(imports, `"net/http"`)
 	}
-	if slices.ContainsFunc(slices.Collect(maps.Keys(g.outputs)), g.listed) {
+	if slices.ContainsFunc(slices.Collect(maps.Keys(g.outputs)), g.kept) {
 		imports = append(imports, `"slices"`)
 	}
 	if imports != nil {
@@ -160,18 +160,18 @@ func (g *generator) encoders() error {
 	g.p("const timeLayout = %q\n", g.layout)
 	for _, name := range slices.Sorted(maps.Keys(g.outputs)) {
 		s := g.Shapes[name]
+		if g.kept(name) {
+			g.p("// Encoded returns v with its JSON made, once for all who get it.")
+			g.p("func (v %s) Encoded() *%[1]s {\nv.encoded = nil\ne := restjson.NewEncoder(4 << 10)\nv.Encode(e)", goName(name))
+			g.p("v.encoded = slices.Clone(e.Bytes())\nreturn &v\n}\n")
+		}
 		method := "encode"
 		if tops[name] {
 			method = "Encode"
 			g.p("// Encode writes the body of a response; package restjson calls it.")
 		}
-		if g.listed(name) {
-			g.p("// Encoded returns v with its JSON made, once and for all responses that it will be in.")
-			g.p("func (v %s) Encoded() %[1]s {\nv.encoded = nil\ne := restjson.NewEncoder(1 << 9)\nv.encode(e)", goName(name))
-			g.p("v.encoded = slices.Clone(e.Bytes())\nreturn v\n}\n")
-		}
 		g.p("func (v *%s) %s(e *restjson.Encoder) {", goName(name), method)
-		if g.listed(name) {
+		if g.kept(name) {
 			g.p("if v.encoded != nil {\ne.Raw(v.encoded)\nreturn\n}")
 		}
 		g.p("e.Begin()")

@@ -198,9 +198,9 @@ func (g *generator) optional(s *Shape, name string) bool {
 	return !s.Requires(name) && t != "list" && t != "map"
 }
 
-// listed tells whether values of a structure are in so many responses that their JSON is
-// worth keeping: channels are what lists are long of.
-func (g *generator) listed(name string) bool { return name == "ChannelSummary" && g.outputs[name] }
+// kept tells whether responses of a shape are long, and asked for again and again, so that
+// their JSON is worth keeping: the channels of an account are.
+func (g *generator) kept(name string) bool { return name == "ListChannelsResponse" && g.outputs[name] }
 
 // types writes the Go types and the constants of enums.
 func (g *generator) types() error {
@@ -231,7 +231,7 @@ func (g *generator) types() error {
 			}
 			g.p("%s %s%s", goName(member), typ, note)
 		}
-		if g.listed(name) {
+		if g.kept(name) {
 			g.p("\nencoded []byte // set by Encoded")
 		}
 		g.p("}\n")

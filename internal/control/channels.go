@@ -235,14 +235,15 @@ func (c *Control) ListChannels(ctx context.Context, in *ivsapi.ListChannelsReque
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	out := &ivsapi.ListChannelsResponse{}
-	rows, out.NextToken = page(rows, limit, func(r store.Row) string { return r.ARN.ID },
-		func(after string) string { return c.pages.token(pq, after) })
-	out.Channels, err = read(rows, func(r store.Row) (ivsapi.ChannelSummary, error) { return store.Made(r, summaryOf) })
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return store.MadeOfPage(rows, func(rows []store.Row) (*ivsapi.ListChannelsResponse, error) {
+		var out ivsapi.ListChannelsResponse
+		rows, out.NextToken = page(rows, limit, func(r store.Row) string { return r.ARN.ID },
+			func(after string) string { return c.pages.token(pq, after) })
+		if out.Channels, err = read(rows, summaryOf); err != nil {
+			return nil, err
+		}
+		return out.Encoded(), nil
+	})
 }
 
 // limitOf is the page size: what the caller asked, which validation has bounded, or def.

@@ -57,7 +57,7 @@ func summaryOf(r store.Row) (ivsapi.ChannelSummary, error) {
 		RecordingConfigurationArn:    &ch.RecordingConfiguration,
 		PlaybackRestrictionPolicyArn: &ch.PlaybackRestrictionPolicy,
 		AdConfigurationArn:           &ch.AdConfiguration, Tags: ch.Tags, // never nil in a row
-	}.Encoded(), nil
+	}, nil
 }
 
 func wireKey(k live.StreamKey) *ivsapi.StreamKey {

@@ -295,20 +295,7 @@ func (v *Channel) encode(e *restjson.Encoder) {
 	e.End()
 }
 
-// Encoded returns v with its JSON made, once and for all responses that it will be in.
-func (v ChannelSummary) Encoded() ChannelSummary {
-	v.encoded = nil
-	e := restjson.NewEncoder(1 << 9)
-	v.encode(e)
-	v.encoded = slices.Clone(e.Bytes())
-	return v
-}
-
 func (v *ChannelSummary) encode(e *restjson.Encoder) {
-	if v.encoded != nil {
-		e.Raw(v.encoded)
-		return
-	}
 	e.Begin()
 	if v.AdConfigurationArn != nil {
 		e.Key("adConfigurationArn")
@@ -558,8 +545,21 @@ func (v *ListAdConfigurationsResponse) Encode(e *restjson.Encoder) {
 	e.End()
 }
 
+// Encoded returns v with its JSON made, once for all who get it.
+func (v ListChannelsResponse) Encoded() *ListChannelsResponse {
+	v.encoded = nil
+	e := restjson.NewEncoder(4 << 10)
+	v.Encode(e)
+	v.encoded = slices.Clone(e.Bytes())
+	return &v
+}
+
 // Encode writes the body of a response; package restjson calls it.
 func (v *ListChannelsResponse) Encode(e *restjson.Encoder) {
+	if v.encoded != nil {
+		e.Raw(v.encoded)
+		return
+	}
 	e.Begin()
 	e.Key("channels")
 	restjson.WriteList(e, v.Channels, func(e *restjson.Encoder, v *ChannelSummary) { v.encode(e) })

@@ -143,8 +143,6 @@ type ChannelSummary struct {
 	RecordingConfigurationArn    *string
 	Tags                         map[string]string
 	Type                         *string
-
-	encoded []byte // set by Encoded
 }
 
 // CreateAdConfigurationRequest is a structure of the model.
@@ -403,6 +401,8 @@ type ListChannelsRequest struct {
 type ListChannelsResponse struct {
 	Channels  []ChannelSummary // required
 	NextToken *string
+
+	encoded []byte // set by Encoded
 }
 
 // ListPlaybackKeyPairsRequest is a structure of the model.

@@ -278,7 +278,7 @@ func (c *cache) keep(key string, mine *result, rows []Row, err error) {
 // What things take in memory, in bytes, about: their maps, headers and pointers.
 const (
 	resultOverhead = 300
-	rowOverhead    = 600
+	rowOverhead    = 1000
 	pairOverhead   = 40
 	madeFactor     = 2 // what readers make of a body takes as much again
 )
@@ -293,24 +293,37 @@ func (r *Row) bytes() int64 {
 	return int64(n)
 }
 
-// made is what a reader made of a row that stays in memory.
+// made is what a reader made of a row that stays in memory, or of the page that begins
+// with it: pages share no rows.
 type made struct{ value atomic.Pointer[any] }
 
 // Made returns from(r). For a row that stays in memory it is called once, and its value
 // kept, which nobody may change: one value, of the last type that was asked for.
 func Made[T any](r Row, from func(Row) (T, error)) (T, error) {
-	if r.made == nil {
-		return from(r)
+	return madeOf(r.made, func() (T, error) { return from(r) })
+}
+
+// MadeOfPage is Made for all rows of a page.
+func MadeOfPage[T any](rows []Row, from func([]Row) (T, error)) (T, error) {
+	if len(rows) == 0 {
+		return from(rows)
 	}
-	if p := r.made.value.Load(); p != nil {
+	return madeOf(rows[0].made, func() (T, error) { return from(rows) })
+}
+
+func madeOf[T any](m *made, from func() (T, error)) (T, error) {
+	if m == nil {
+		return from()
+	}
+	if p := m.value.Load(); p != nil {
 		if v, ok := (*p).(T); ok {
 			return v, nil
 		}
 	}
-	v, err := from(r)
+	v, err := from()
 	if err == nil {
 		var kept any = v
-		r.made.value.Store(&kept)
+		m.value.Store(&kept)
 	}
 	return v, err
 }

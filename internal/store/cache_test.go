@@ -279,7 +279,23 @@ func TestMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	use(get())
-	if want := []int64{1, 0, 2}; !slices.Equal(made, want) {
+	for range 2 {
+		page, err := s.List(t.Context(), reads()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := MadeOfPage(page, func(rows []Row) (int, error) {
+			made = append(made, 100)
+			return len(rows), nil
+		})
+		if n != 1 || err != nil {
+			t.Errorf("MadeOfPage = %d, %v", n, err)
+		}
+	}
+	if n, err := MadeOfPage(nil, func(rows []Row) (int, error) { return len(rows), nil }); n != 0 || err != nil {
+		t.Errorf("MadeOfPage(nil) = %d, %v", n, err)
+	}
+	if want := []int64{1, 0, 2, 100}; !slices.Equal(made, want) {
 		t.Errorf("made of versions %d, want %d", made, want)
 	}
 }
