@@ -46,7 +46,11 @@ func (v *Variant) append(b []byte) []byte {
 	if v.Group != "" {
 		b = appendQuoted(b, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=", v.Group)
 		b = appendQuoted(b, ",NAME=", v.Name)
-		b = append(b, ",AUTOSELECT=YES,DEFAULT=YES\n"...)
+		if v.Width > 0 {
+			b = append(b, ",AUTOSELECT=YES,DEFAULT=YES\n"...)
+		} else { // sound alone, which a player takes only when told to
+			b = append(b, ",AUTOSELECT=NO,DEFAULT=NO\n"...)
+		}
 	}
 	b = appendInt(b, "#EXT-X-STREAM-INF:BANDWIDTH=", v.Bandwidth)
 	if v.AverageBandwidth > 0 {

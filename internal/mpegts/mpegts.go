@@ -34,6 +34,7 @@ const (
 // the tables. It belongs to one goroutine.
 type Muxer struct {
 	audio   bool
+	alone   bool  // there is no video
 	version uint8 // of the PMT, 5 bits
 	pat     uint8 // continuity counters, 4 bits
 	pmt     uint8
@@ -45,6 +46,9 @@ type Muxer struct {
 
 // New returns a muxer of a stream with video, and with audio if told.
 func New(audio bool) *Muxer { return &Muxer{audio: audio} }
+
+// NewAudio returns a muxer of a stream with audio and no video.
+func NewAudio() *Muxer { return &Muxer{audio: true, alone: true} }
 
 // SetAudio says whether the stream has audio from the next tables on.
 func (m *Muxer) SetAudio(audio bool) {
@@ -63,13 +67,19 @@ func (m *Muxer) AppendTables(b []byte) []byte {
 		0, 1, 0xe0|pidPMT>>8, pidPMT&0xff) // program 1
 	b = appendSection(b, pidPAT, &m.pat, pat)
 
+	clock := pidVideo // the PCR's
+	if m.alone {
+		clock = pidAudio
+	}
 	pmt := append(s[:0], 0x02, 0xb0, 0,
 		0, 1, // program 1
 		0xc1|m.version<<1, 0, 0,
-		0xe0|pidVideo>>8, pidVideo&0xff, // PCR
+		0xe0|byte(clock>>8), byte(clock),
 		0xf0, byte(len(metadataPointer)))
 	pmt = append(pmt, metadataPointer...)
-	pmt = append(pmt, typeH264, 0xe0|pidVideo>>8, pidVideo&0xff, 0xf0, 0)
+	if !m.alone {
+		pmt = append(pmt, typeH264, 0xe0|pidVideo>>8, pidVideo&0xff, 0xf0, 0)
+	}
 	if m.audio {
 		pmt = append(pmt, typeADTS, 0xe0|pidAudio>>8, pidAudio&0xff, 0xf0, 0)
 	}
@@ -137,7 +147,11 @@ func (m *Muxer) AppendAudio(b []byte, pts int64, h ADTS, frames [][]byte) []byte
 	if n := len(pes) - 6; n <= 1<<16-1 {
 		binary.BigEndian.PutUint16(pes[4:], uint16(n))
 	}
-	return appendPES(b, pidAudio, &m.sound, pes, noPCR, true)
+	pcr := int64(noPCR)
+	if m.alone {
+		pcr = pts - pcrLead
+	}
+	return appendPES(b, pidAudio, &m.sound, pes, pcr, true)
 }
 
 // MaxMetadata is the longest ID3 tag that fits into a PES packet, in bytes.

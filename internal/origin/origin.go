@@ -15,6 +15,7 @@
 package origin
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/stream"
 )
@@ -155,7 +157,16 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	if !ok {
 		return
 	}
-	body, ok := st.Media().MultivariantOf(v.base(st.ID()), v.shows)
+	alone := st.ListsAudioOnly()
+	if !alone && r.URL.Query().Get("allow_audio_only") == "true" {
+		ctx, cancel := context.WithTimeout(r.Context(), o.wait)
+		defer cancel()
+		st.OfferAudioOnly(ctx)
+		alone = true
+	}
+	body, ok := st.Media().MultivariantOf(v.base(st.ID()), func(i packager.Info) bool {
+		return v.shows(i) && (alone || i.Width > 0)
+	})
 	if !ok {
 		notFound(w, r)
 		return

@@ -36,16 +36,24 @@ type tsFormat struct {
 const audioPES = 2000
 
 func (f *tsFormat) begin(t tracks) ([]byte, error) {
-	if t.audio != nil {
+	audio := t.audio
+	if t.audioOnly() {
+		audio = t.video
+	}
+	if audio != nil {
 		var err error
-		if f.adts, err = mpegts.ParseConfig(t.audio.Config); err != nil {
+		if f.adts, err = mpegts.ParseConfig(audio.Config); err != nil {
 			return nil, fmt.Errorf("packager: %w", err)
 		}
 	}
-	if f.mux == nil {
-		f.mux = mpegts.New(t.audio != nil)
+	switch {
+	case f.mux != nil:
+		f.mux.SetAudio(audio != nil)
+	case t.audioOnly():
+		f.mux = mpegts.NewAudio()
+	default:
+		f.mux = mpegts.New(audio != nil)
 	}
-	f.mux.SetAudio(t.audio != nil)
 	return nil, nil
 }
 
@@ -60,7 +68,7 @@ func (f *tsFormat) part(units []media.Unit, tags []mark, _ int64, start bool) []
 	var audio *media.Track
 	for i := range units {
 		u := &units[i]
-		if u.Track.Kind == media.Video {
+		if u.Track.Codec != media.AAC {
 			b = f.mux.AppendVideo(b, mpegts.Picture{
 				PTS: u.PTS + origin*media.VideoTimescale, DTS: u.DTS + origin*media.VideoTimescale,
 				Key: u.Key, Data: u.Data, SPS: u.Track.SPS, PPS: u.Track.PPS,
@@ -69,8 +77,8 @@ func (f *tsFormat) part(units []media.Unit, tags []mark, _ int64, start bool) []
 		}
 		audio = u.Track
 		// Frames that do not follow each other need timestamps of their own.
-		if due := f.first + int64(len(f.frames))*media.SamplesPerFrame; f.size >= audioPES ||
-			u.DTS > due+media.SamplesPerFrame/2 || u.DTS < due-media.SamplesPerFrame/2 {
+		long := frameTicks(audio)
+		if due := f.first + int64(len(f.frames))*long; f.size >= audioPES || u.DTS > due+long/2 || u.DTS < due-long/2 {
 			b = f.flush(b, audio)
 		}
 		if len(f.frames) == 0 {
@@ -111,14 +119,20 @@ const (
 )
 
 func (f *mp4Format) begin(t tracks) ([]byte, error) {
-	i := cmaf.Init{Video: &cmaf.Video{
-		ID: videoID, Timescale: media.VideoTimescale, Width: t.video.Width, Height: t.video.Height,
-		SPS: t.video.SPS, PPS: t.video.PPS, VPS: t.video.VPS,
-	}}
-	if t.audio != nil {
+	var i cmaf.Init
+	audio := t.audio
+	if t.audioOnly() {
+		audio = t.video
+	} else {
+		i.Video = &cmaf.Video{
+			ID: videoID, Timescale: media.VideoTimescale, Width: t.video.Width, Height: t.video.Height,
+			SPS: t.video.SPS, PPS: t.video.PPS, VPS: t.video.VPS,
+		}
+	}
+	if audio != nil {
 		i.Audio = &cmaf.Audio{
-			ID: audioID, Timescale: uint32(t.audio.Timescale),
-			SampleRate: t.audio.SampleRate, Channels: t.audio.Channels, Config: t.audio.Config,
+			ID: audioID, Timescale: uint32(audio.Timescale),
+			SampleRate: audio.SampleRate, Channels: audio.Channels, Config: audio.Config,
 		}
 	}
 	return i.Append(nil), nil
@@ -126,15 +140,17 @@ func (f *mp4Format) begin(t tracks) ([]byte, error) {
 
 func (f *mp4Format) part(units []media.Unit, tags []mark, last int64, _ bool) []byte {
 	var video, audio mp4Run
+	var long int64 // of an audio frame
 	video.samples, audio.samples = f.video[:0], f.audio[:0]
 	for i := range units {
-		if u := &units[i]; u.Track.Kind == media.Video {
+		if u := &units[i]; u.Track.Codec != media.AAC {
 			video.add(u)
 		} else {
 			audio.add(u)
+			long = frameTicks(u.Track)
 		}
 	}
-	f.runs = [2]cmaf.Run{video.end(videoID, last), audio.end(audioID, media.SamplesPerFrame)}
+	f.runs = [2]cmaf.Run{video.end(videoID, last), audio.end(audioID, long)}
 	f.sequence++
 	frag := cmaf.Fragment{Sequence: f.sequence, Runs: f.runs[:]}
 	events, size := f.events(units, tags)

@@ -20,6 +20,7 @@ type Config struct {
 	Keep       time.Duration // how much media stays fetchable after it left the playlist; 0 means 8s
 	LowLatency bool          // parts and blocking reload; without it, segments only
 	Fallback   bool          // players get it only while no other rendition can be played
+	AudioOnly  bool          // the sound alone; it needs a rendition to follow
 	Container  string        // live.ContainerTS or live.ContainerMP4
 }
 

@@ -78,7 +78,10 @@ type writer struct {
 	partSize int          // bytes in part
 	edge     int64        // end of the last part, start of the next: the playlist's own timeline
 
-	cut      cut   // of the source, where the open segment begins
+	cut cut // of the source, where the open segment begins
+
+	sound, leader *media.Track // of sound alone: as it comes, and as what plays the pictures' part
+
 	open     *open // nil between a break and the next keyframe
 	next     int64 // media sequence number of the next segment
 	segs     []*segment
@@ -109,6 +112,12 @@ func (r *Rendition) Write(u media.Unit) error {
 	}
 	if err := check(&u, r.ext); err != nil {
 		return err
+	}
+	if r.cfg.AudioOnly {
+		if u.Track.Kind != media.Audio {
+			return nil
+		}
+		u = w.lead(u)
 	}
 	if u.Track.Kind == media.Audio {
 		w.heard, w.silent = u.Track, 0
@@ -474,6 +483,9 @@ func (w *writer) describe(done *segment, name string) {
 	w.info = Info{
 		Name: name, Width: v.Width, Height: v.Height, FrameRate: cmp.Or(v.FrameRate, w.cadence.rate),
 		Codecs: w.tracks.codecs(), Bandwidth: max(peak, average), AverageBandwidth: average,
+	}
+	if w.tracks.audioOnly() {
+		w.info.FrameRate = 0
 	}
 }
 

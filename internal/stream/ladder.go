@@ -32,6 +32,7 @@ type ladder struct {
 	enc    *transcode.Transcoder
 	rungs  []transcode.Rung
 	outs   []*rung // by rung; nil for one that is not encoded
+	sounds bool    // the source had sound at the start
 
 	once    sync.Once
 	release func() // what was taken of the budget
@@ -45,6 +46,7 @@ type ladder struct {
 type rung struct {
 	rendition *packager.Rendition
 	audio     int64 // bits per second; 0 for the source's
+	alone     bool  // it has no pictures
 
 	mu     sync.Mutex // guards the fields below and writing
 	held   []media.Unit
@@ -69,7 +71,7 @@ func (st *Stream) planLadder(t *media.Track, announced float64) (rungs []transco
 	for _, r := range transcode.Ladder(&st.channel, in) {
 		if r.Source {
 			listed = true
-		} else if !r.AudioOnly {
+		} else {
 			rungs = append(rungs, r)
 		}
 	}
@@ -81,7 +83,7 @@ func (st *Stream) planLadder(t *media.Track, announced float64) (rungs []transco
 func (st *Stream) newLadder(rungs []transcode.Rung, source *packager.Rendition, audio *media.Track) (*ladder, error) {
 	cfg := st.owner.cfg.Transcode
 	admitted, release := cfg.Budget.Admit(rungs)
-	l := &ladder{stream: st, rungs: rungs, outs: make([]*rung, len(rungs)), release: release, started: make(chan struct{}), done: make(chan struct{})}
+	l := &ladder{stream: st, rungs: rungs, outs: make([]*rung, len(rungs)), sounds: audio != nil, release: release, started: make(chan struct{}), done: make(chan struct{})}
 	shed := 0
 	for i := range rungs {
 		if !admitted[i] {
@@ -89,13 +91,13 @@ func (st *Stream) newLadder(rungs []transcode.Rung, source *packager.Rendition, 
 			shed++
 			continue
 		}
-		r, err := st.addRendition(rungs[i].Name, false)
+		r, err := st.addRendition(rungs[i].Name, packager.Config{AudioOnly: rungs[i].AudioOnly})
 		if err != nil {
 			release()
 			return nil, err
 		}
 		r.Follow(source)
-		l.outs[i] = &rung{rendition: r, audio: rungs[i].Audio}
+		l.outs[i] = &rung{rendition: r, audio: rungs[i].Audio, alone: rungs[i].AudioOnly}
 	}
 	if shed > 0 {
 		st.owner.metrics.shed.Add(float64(shed))
@@ -142,12 +144,13 @@ func (l *ladder) viewed() {
 // write hands over a unit of the source. It never waits.
 func (l *ladder) write(u media.Unit) {
 	l.enc.Write(u)
-	if u.Track.Kind != media.Audio {
-		return
-	}
 	for _, o := range l.outs {
-		if o != nil && o.audio == 0 {
+		switch {
+		case o == nil:
+		case u.Track.Kind == media.Audio && o.audio == 0:
 			_ = o.sound(u) // a rung that cannot go on stops by itself
+		case u.Track.Kind == media.Video && o.alone:
+			_ = o.reach(u)
 		}
 	}
 }
@@ -165,7 +168,7 @@ func (l *ladder) settled(limit time.Duration) <-chan struct{} {
 		timer := time.NewTimer(limit)
 		defer timer.Stop()
 		for _, o := range l.outs {
-			if o == nil {
+			if o == nil || o.alone && !l.sounds {
 				continue
 			}
 			select {
@@ -236,6 +239,24 @@ func (l *ladder) Making(rungs []bool) {
 func (o *rung) picture(u media.Unit) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.catchUp(u); err != nil {
+		return err
+	}
+	if err := o.rendition.Write(u); err != nil {
+		return fmt.Errorf("stream: rung: %w", err)
+	}
+	return nil
+}
+
+// reach lets go of the sound up to a picture that the rung does not show.
+func (o *rung) reach(u media.Unit) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.catchUp(u)
+}
+
+// catchUp writes the sound that waited for picture u. mu is held.
+func (o *rung) catchUp(u media.Unit) error {
 	o.newest, o.any = media.Time(u.DTS, u.Track.Timescale), true
 	n := 0
 	for n < len(o.held) && media.Time(o.held[n].DTS, o.held[n].Track.Timescale) <= o.newest {
@@ -246,9 +267,6 @@ func (o *rung) picture(u media.Unit) error {
 	}
 	clear(o.held[:n])
 	o.held = append(o.held[:0], o.held[n:]...)
-	if err := o.rendition.Write(u); err != nil {
-		return fmt.Errorf("stream: rung: %w", err)
-	}
 	return nil
 }
 

@@ -37,6 +37,9 @@ func (st *Stream) conclude(reason string, code event.Code) {
 	for _, s := range st.sources {
 		s.rendition.Close()
 	}
+	if o := st.alone.Load(); o != nil {
+		o.close()
+	}
 	if !st.encoder.gone {
 		close(st.encoder.done)
 	}

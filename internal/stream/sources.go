@@ -80,8 +80,15 @@ func (st *Stream) put(e *encoder, u media.Unit) error {
 	return nil
 }
 
-// transcode hands u to the ladder, if there is one.
+// transcode hands u to what is made of the first source, if there is anything.
 func (st *Stream) transcode(u media.Unit) {
+	if o := st.alone.Load(); o != nil && u.Track.ID == 0 {
+		if u.Track.Kind == media.Audio {
+			_ = o.sound(u) // viewers of the source miss nothing
+		} else {
+			_ = o.reach(u)
+		}
+	}
 	if l := st.ladder.Load(); l != nil {
 		l.write(u)
 	}
@@ -118,7 +125,7 @@ func (st *Stream) beginOne(e *encoder, t *media.Track) error {
 	if !listed {
 		name = hidden // the name may be that of a rung
 	}
-	r, err := st.addRendition(name, !listed)
+	r, err := st.addRendition(name, packager.Config{Fallback: !listed})
 	if err != nil {
 		return err
 	}
@@ -147,14 +154,15 @@ func (st *Stream) newRendition(t *media.Track) (*packager.Rendition, error) {
 	if _, taken := st.media.Rendition(name); taken {
 		name += "-" + strconv.Itoa(t.ID)
 	}
-	return st.addRendition(name, false)
+	return st.addRendition(name, packager.Config{})
 }
 
-func (st *Stream) addRendition(name string, fallback bool) (*packager.Rendition, error) {
+// addRendition makes a rendition of the kind that c says.
+func (st *Stream) addRendition(name string, kind packager.Config) (*packager.Rendition, error) {
 	c := st.owner.cfg.Packager
+	c.Fallback, c.AudioOnly = kind.Fallback, kind.AudioOnly
 	c.Container = st.channel.ContainerFormat
 	c.LowLatency = st.channel.LatencyMode != live.LatencyNormal
-	c.Fallback = fallback
 	r, err := packager.New(c, name)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)

@@ -37,6 +37,7 @@ type Stream struct {
 	done     chan struct{}              // closed by end
 	finished chan struct{}              // closed by Streams.release: the channel is free
 	ladder   atomic.Pointer[ladder]     // what is encoded from the only source; nil for nothing
+	alone    atomic.Pointer[rung]       // the first source's sound; nil until somebody asks for it
 
 	events emitted // that run has not written down
 	vitals vitals

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ivs"
+	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-live/sluice/internal/config"
@@ -207,6 +209,54 @@ func TestTranscoderIsReplaced(t *testing.T) {
 				n := after.Sequence + int64(i) - top.Sequence
 				if n >= 0 && n < int64(len(top.Segments)) && !s.ProgramDateTime.Equal(top.Segments[n].ProgramDateTime) {
 					t.Errorf("segment %d has another date than that of the source", after.Sequence+int64(i))
+				}
+			}
+		})
+	}
+}
+
+// The sound alone can be had of every channel: on ADVANCED ones it is listed, on others
+// for those who ask.
+func TestAudioOnly(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		typ       types.ChannelType
+		container string
+		query     string
+		want      []string
+	}{
+		"ADVANCED_SD lists it":                 {types.ChannelTypeAdvancedSDChannelType, "TS", "", []string{"180p15", "160p15", "audio_only"}},
+		"BASIC does not":                       {types.ChannelTypeBasicChannelType, "TS", "", []string{"180p15"}},
+		"BASIC does when asked, in TS":         {types.ChannelTypeBasicChannelType, "TS", "?allow_audio_only=true", []string{"180p15", "audio_only"}},
+		"BASIC does when asked, in fragmented": {types.ChannelTypeBasicChannelType, "fragmented MP4", "?allow_audio_only=true", []string{"180p15", "audio_only"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.Start(t, x264)
+			ch := s.NewChannel(t, func(in *ivs.CreateChannelInput) {
+				in.Type = tt.typ
+				if tt.container != "TS" {
+					servertest.MP4(in)
+				}
+			})
+			broadcast(t, s.RTMPURL(ch))
+			s.WaitLive(t, ch)
+			names, urls := variants(t, *ch.PlaybackUrl+tt.query)
+			if diff := cmp.Diff(tt.want, names); diff != "" {
+				t.Fatalf("renditions: -want +got:\n%s", diff)
+			}
+			url, ok := urls["audio_only"]
+			if !ok {
+				return
+			}
+			bin := filepath.Join(filepath.Dir(testmedia.FFmpeg(t)), "ffprobe")
+			out, err := exec.CommandContext(t.Context(), bin, "-v", "error", "-show_entries", "stream=codec_name,sample_rate,channels", "-of", "csv=p=0", url).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, stream := range strings.Fields(string(out)) { // programs list their streams again
+				if stream != "aac,48000,2" && stream != "timed_id3" {
+					t.Errorf("ffprobe sees %q beside the sound", stream)
 				}
 			}
 		})
