@@ -29,6 +29,7 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"Manage access keys."`
 	Users   usersCmd   `cmd:"" help:"Manage users: who the keys belong to, and the IAM policies that say what they may."`
 	Audit   auditCmd   `cmd:"" help:"Print the API calls that the audit log of this machine has, newest first."`
+	Token   tokenCmd   `cmd:"" help:"Sign a playback token for a private channel, and print it."`
 	Quotas  quotasCmd  `cmd:"" help:"Print the effective limits, as a file that --quotas takes."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema (serve does so too)."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -3,8 +3,6 @@ package httpserver
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/sluice-live/sluice/internal/live"
 )
 
 // RequestIDHeader carries the request id, as AWS services send it.
@@ -88,7 +88,7 @@ func RequestID(ctx context.Context) string { return EventOf(ctx).RequestID() }
 // by the server's fault (5xx) is an error, any other an info.
 func Logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &Event{id: newUUID()}
+		e := &Event{id: live.NewUUID()}
 		e.attrs = e.room[:commonAttrs]
 		start := time.Now()
 		w.Header()[requestIDKey] = []string{e.id}
@@ -210,20 +210,4 @@ func clip(s string) string {
 		return s[:most] + "..."
 	}
 	return s
-}
-
-// newUUID returns a random UUID (RFC 9562 5.4) in its text form.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var s [36]byte
-	hex.Encode(s[0:8], b[0:4])
-	hex.Encode(s[9:13], b[4:6])
-	hex.Encode(s[14:18], b[6:8])
-	hex.Encode(s[19:23], b[8:10])
-	hex.Encode(s[24:], b[10:])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
 }

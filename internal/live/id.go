@@ -68,6 +68,22 @@ func StreamKeyLookup(value string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// NewUUID returns a random UUID (RFC 9562 5.4) in its text form.
+func NewUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var s [36]byte
+	hex.Encode(s[0:8], b[0:4])
+	hex.Encode(s[9:13], b[4:6])
+	hex.Encode(s[14:18], b[6:8])
+	hex.Encode(s[19:23], b[8:10])
+	hex.Encode(s[24:], b[10:])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
+}
+
 // SessionPrefix begins the path element that carries a viewer's session. It is known
 // here because a log that repeats a path leaves such an element out.
 const SessionPrefix = "vs-"

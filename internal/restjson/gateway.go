@@ -2,7 +2,6 @@ package restjson
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-live/sluice/internal/live"
 )
 
 // MaxBody is the largest request body in bytes. The largest valid input of the
@@ -92,7 +93,7 @@ func NewGateway(c Config) (*Gateway, error) {
 		c.Observe = func(context.Context, Outcome) {}
 	}
 	if c.RequestID == nil {
-		c.RequestID = func(context.Context) string { return newUUID() }
+		c.RequestID = func(context.Context) string { return live.NewUUID() }
 	}
 	if c.Base == nil {
 		c.Base = base
@@ -345,14 +346,6 @@ func base(r *http.Request) string {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host
-}
-
-// newUUID returns a random UUID (RFC 9562 5.4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // Operations lists the operations of s, and whether each has a behaviour.
