@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluice-live/sluice/internal/httpserver"
+	"github.com/sluice-live/sluice/internal/live"
 )
 
 // sink is a client that is as cheap as can be.
@@ -120,6 +121,76 @@ func BenchmarkServer(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 		})
 	}
+}
+
+// What a session adds to a request for a part: the same handler, the same part, with
+// and without one, and with the claims that ask for more.
+func BenchmarkSession(b *testing.B) {
+	s := newSite(b)
+	key := newKey(b)
+	s.importKey(b, key)
+	public, closed := s.publish(b), s.publish(b, private)
+	s.golive(b, public, 50)
+	s.golive(b, closed, 50)
+	origin := []any{"aws:access-control-allow-origin", "https://shop.example.com,https://*.example.net"}
+	for name, path := range map[string]string{
+		"public":  public.path(""),
+		"session": directory(b, s.play(closed, token(b, key, closed))),
+		"viewer":  directory(b, s.play(closed, token(b, key, closed, "aws:viewer-id", "ann"))),
+		"strict": directory(b, s.play(closed, token(b, key, closed, append(origin,
+			"aws:viewer-id", "ann", "aws:strict-origin-enforcement", true, "aws:maximum-resolution", "HD")...), "Origin", "https://shop.example.com")),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := hot(public)["part"].Clone(b.Context())
+			r.URL.Path = path + "1.1.ts"
+			w := &sink{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				s.ServeHTTP(w, r)
+			}
+			if w.status != 0 {
+				b.Errorf("answered %d", w.status)
+			}
+		})
+	}
+}
+
+// A viewer who begins: the token is verified, the session sealed, the playlist rendered.
+// With an id the store is asked about revocations, and with one use it is written.
+func BenchmarkBegin(b *testing.B) {
+	s := newSite(b)
+	key := newKey(b)
+	s.importKey(b, key)
+	e := s.publish(b, private)
+	s.golive(b, e, 50)
+	for name, with := range map[string][]any{"anonymous": nil, "viewer": {"aws:viewer-id", "ann"}} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequest(http.MethodGet, e.playback()+"?token="+token(b, key, e, with...), http.NoBody)
+			w := &sink{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				s.ServeHTTP(w, r)
+			}
+			if w.status != 0 {
+				b.Errorf("answered %d", w.status)
+			}
+		})
+	}
+	b.Run("one use", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.StopTimer()
+			r := httptest.NewRequest(http.MethodGet, e.playback()+"?token="+token(b, key, e, "aws:single-use-uuid", live.NewUUID()), http.NoBody)
+			w := &sink{header: http.Header{}}
+			b.StartTimer()
+			s.ServeHTTP(w, r)
+			if w.status != 0 {
+				b.Fatalf("answered %d", w.status)
+			}
+		}
+	})
 }
 
 // length is how long the answer is that starts with b, header and body.
