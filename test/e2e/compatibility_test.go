@@ -20,7 +20,7 @@ var notes = map[string]map[string]string{
 	"ivs": {
 		"BatchStartViewerSessionRevocation": "as `StartViewerSessionRevocation`; errors have the codes `403`, `404`, `400`",
 		"CreateAdConfiguration":             "MediaTailor is AWS's: whether a playback configuration exists cannot be checked, only that its ARN is of the caller's account",
-		"CreatePlaybackRestrictionPolicy":   "the model's 128 characters of an origin are 256, as IVS's quotas say. Playback does not apply policies yet",
+		"CreatePlaybackRestrictionPolicy":   "the model's 128 characters of an origin are 256, as IVS's quotas say",
 		"CreateRecordingConfiguration":      "the bucket must be there on the configured S3, in whatever region; a directory makes it. Nothing is recorded yet",
 		"GetStreamSession":                  "also of a channel that was deleted, for 60 days",
 		"InsertAdBreak":                     "begins with the next picture; the playlists tell of it by `EXT-X-DATERANGE`, and the programme goes on: nothing fills it here",
@@ -28,7 +28,7 @@ var notes = map[string]map[string]string{
 		"ListPlaybackRestrictionPolicies":   "one a page by default, as on IVS",
 		"ListStreamSessions":                "newest first; also of a channel that was deleted, for 60 days",
 		"PutMetadata":                       "in the next part of every rendition, at one media time: ID3 `PRIV` in MPEG-TS, `emsg` in fragmented MP4. 1 KB are bytes of UTF-8",
-		"StartViewerSessionRevocation":      "for channels with `authorized`; kept for 72 hours and told to every node. No viewer has a session to revoke before private channels play",
+		"StartViewerSessionRevocation":      "for channels with `authorized`; kept for 72 hours; ends sessions on every node within two seconds",
 	},
 }
 

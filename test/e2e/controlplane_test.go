@@ -366,27 +366,6 @@ func TestSDKStreamSessions(t *testing.T) {
 	}
 }
 
-// Until playback applies policies, a channel that has one plays for nobody.
-func TestRestrictedChannelIsClosed(t *testing.T) {
-	t.Parallel()
-	srv := servertest.Start(t)
-	c := srv.IVS()
-	policy, err := c.CreatePlaybackRestrictionPolicy(t.Context(), &ivs.CreatePlaybackRestrictionPolicyInput{AllowedCountries: []string{"SE"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ch := srv.NewChannel(t, func(in *ivs.CreateChannelInput) {
-		in.PlaybackRestrictionPolicyArn = policy.PlaybackRestrictionPolicy.Arn
-	})
-	broadcast(t, srv.RTMPURL(ch))
-	id := streamID(t, c, ch)
-	for _, url := range []string{*ch.PlaybackUrl, srv.Base + "/v1/live/" + id + "/180p15/index.m3u8", srv.Base + "/v1/live/" + id + "/180p15/0.ts"} {
-		if status, _, body := servertest.Get(t, url); status != http.StatusForbidden {
-			t.Errorf("GET %s: %d %s, want 403", url, status, body)
-		}
-	}
-}
-
 func TestSDKViewerSessionRevocation(t *testing.T) {
 	t.Parallel()
 	srv := servertest.Start(t)

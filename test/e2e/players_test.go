@@ -14,13 +14,19 @@ import (
 // second and a tone, until the test ends.
 func encode(t testing.TB, s *servertest.Server, ch servertest.Channel) {
 	t.Helper()
+	publishClock(t, s, ch)
+	s.WaitLive(t, ch)
+}
+
+// publishClock is encode for a channel that does not play for just anybody.
+func publishClock(t testing.TB, s *servertest.Server, ch servertest.Channel) {
+	t.Helper()
 	p := testmedia.Publish(t, testmedia.Source{URL: s.RTMPURL(ch), Audio: true})
 	t.Cleanup(func() {
 		if err := p.Stop(); err != nil {
 			t.Errorf("encoder: %v: %s", err, p.Stderr())
 		}
 	})
-	s.WaitLive(t, ch)
 }
 
 // The players of the field play a channel from its playback URL, in both containers:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +83,12 @@ type process struct {
 // of the test stops it, if it still runs then, and fails the test if it does not stop well.
 func serve(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
+	return serveTo(t, dir, t.Output(), args...)
+}
+
+// serveTo is serve with a place for what the program says.
+func serveTo(t testing.TB, dir string, log io.Writer, args ...string) *process {
+	t.Helper()
 	p := &process{readyFile: filepath.Join(t.TempDir(), "ready.json"), done: make(chan struct{})}
 	p.Dir = dir
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // the cleanup stops it first
@@ -90,7 +97,7 @@ func serve(t testing.TB, dir string, args ...string) *process {
 		"--ready-file", p.readyFile, "--log-format", "text", "--transcode", "off", // tests of the ladder turn it on
 		"--webrtc", "127.0.0.1:0",
 	}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = t.Output(), t.Output()
+	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)

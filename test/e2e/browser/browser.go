@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,29 @@ type Options struct {
 	Started chan<- struct{} // closed at the first frame, or at the end without one; may be nil
 	Shot    string          // write a PNG of the page here at the end
 	Size    string          // of the page, "1280x960"; "" means that
+	Page    *Page           // serves the page; nil means one of another origin each time
+}
+
+// A Page is where pages are served, for tests of what depends on their origin.
+type Page struct {
+	Origin string   // "http://127.0.0.1:1234"
+	socket *os.File // that listens
+}
+
+// NewPage returns a Page on a free port, until the test ends.
+func NewPage(t testing.TB) *Page {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() // the file is another handle on it
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &Page{"http://" + ln.Addr().String(), f}
 }
 
 // A Result is what happened. Times are from the start of the page's load.
@@ -99,6 +123,7 @@ type Latency struct {
 type Frames struct {
 	Presented, Decoded, Dropped int
 	Width, Height               int
+	LastAt                      int64   // when the last one came on screen; milliseconds since 1970
 	MaxGapMs                    float64 // longest time between two on screen
 	First, Last                 *uint32
 	Backwards, Skipped          int
@@ -164,6 +189,10 @@ func Play(t testing.TB, o Options) Result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = dir
+	if o.Page != nil {
+		cmd.Args = append(cmd.Args, "--fd", "3") // the first of ExtraFiles
+		cmd.ExtraFiles = []*os.File{o.Page.socket}
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it takes Chromium with it
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer

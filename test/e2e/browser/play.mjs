@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 import { bundle, serve } from './src/server.mjs';
 import { flags } from './src/flags.mjs';
 
-const usage = 'usage: node play.mjs --player hlsjs|ivs|watch --url URL [--seconds N] [--clock] [--timeout N] [--until STATE,...] [--config JSON] [--screenshot FILE] [--size WxH]';
+const usage = 'usage: node play.mjs --player hlsjs|ivs|watch --url URL [--seconds N] [--clock] [--timeout N] [--until STATE,...] [--config JSON] [--screenshot FILE] [--size WxH] [--fd N]';
 
 function options() {
   const { values } = parseArgs({
@@ -19,6 +19,7 @@ function options() {
       config: { type: 'string', default: '{}' },
       screenshot: { type: 'string', default: '' },
       size: { type: 'string', default: '1280x960' },
+      fd: { type: 'string', default: '' },
     },
   });
   const [width, height] = values.size.split('x').map(Number);
@@ -31,7 +32,7 @@ function options() {
 }
 
 async function play(o) {
-  const server = o.player === 'watch' ? null : await serve(o.player);
+  const server = o.player === 'watch' ? null : await serve(o.player, o.fd ? Number(o.fd) : undefined);
   // Playwright makes a fresh profile and removes it; a pipe to the browser makes it
   // end with us, even when we are killed.
   const browser = await chromium.launch({

@@ -21,7 +21,7 @@ const probe = {
   ended: false,
   ages: [], // [performance.now(), ms old] of each frame with a code
   unread: 0,
-  frames: { presented: 0, maxGapMs: 0, first: null, last: null, backwards: 0, skipped: 0 },
+  frames: { presented: 0, lastAt: 0, maxGapMs: 0, first: null, last: null, backwards: 0, skipped: 0 },
   reported: [],
 
   error(e) {
@@ -63,6 +63,7 @@ function attach(video) {
     if (probe.startMs === null) probe.startMs = at;
     else probe.frames.maxGapMs = Math.max(probe.frames.maxGapMs, now - lastFrameAt);
     lastFrameAt = now;
+    probe.frames.lastAt = Date.now();
     probe.frames.presented++;
     if (probe.readClock) age(g, video, at);
   };

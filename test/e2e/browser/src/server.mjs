@@ -23,8 +23,9 @@ export async function bundle(name) {
   return outputFiles[0].text;
 }
 
-// serve returns the page's address and a function that ends the server.
-export async function serve(player) {
+// serve returns the page's address and a function that ends the server. fd is a socket
+// that listens already; without one a free port is taken.
+export async function serve(player, fd) {
   const files = new Map();
   const page = '<!doctype html><meta charset="utf-8"><title>test</title><link rel="icon" href="data:,">' +
     '<video muted playsinline width="640" height="360"></video><script src="/page.js"></script>';
@@ -46,7 +47,7 @@ export async function serve(player) {
     }
     res.writeHead(200, { 'Content-Type': file[0] }).end(file[1]);
   });
-  await new Promise((ready, failed) => server.once('error', failed).listen(0, '127.0.0.1', ready));
+  await new Promise((ready, failed) => server.once('error', failed).listen(fd === undefined ? { port: 0, host: '127.0.0.1' } : { fd }, ready));
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     close() {
