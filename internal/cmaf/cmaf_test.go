@@ -121,7 +121,8 @@ func TestParseHEVC(t *testing.T) {
 		"4:2:0, 8 bit": {main, hevcFormat{profile: [12]byte{1, 0x60, 5: 0x90, 11: 63}, chroma: 1, layers: 1, nested: 1}, true},
 		"three temporal layers, one with a profile and one with a level": {
 			append([]byte{0x42, 1, 0x05, 1, 0x60, 1, 1, 1, 0x90, 1, 1, 1, 1, 1, 63, 0b10_01_0000, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 30}, 0b1_010_1_1_0_1, 0b1_1_000000),
-			hevcFormat{profile: [12]byte{1, 0x60, 1, 1, 1, 0x90, 1, 1, 1, 1, 1, 63}, chroma: 1, layers: 3, nested: 1}, true,
+			hevcFormat{profile: [12]byte{1, 0x60, 1, 1, 1, 0x90, 1, 1, 1, 1, 1, 63}, chroma: 1, layers: 3, nested: 1},
+			true,
 		},
 		"cut short": {main[:16], hevcFormat{}, false},
 	} {

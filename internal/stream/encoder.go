@@ -94,7 +94,7 @@ func (e *encoder) Write(u media.Unit) error {
 		return err
 	}
 	st.log.Warn("media refused", "err", err)
-	err, code := st.refusedBy(err)
+	code, err := st.refusedBy(err)
 	st.conclude("media not usable", code)
 	return err
 }

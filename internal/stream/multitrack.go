@@ -63,13 +63,13 @@ func (e *encoder) rules(ch live.Channel) *multitrack.Gate {
 	return e.gate
 }
 
-// refusedBy is what the encoder hears of a rule of multitrack video that it broke, and
-// the code that the end of its session carries; "" for any other error.
-func (st *Stream) refusedBy(err error) (error, event.Code) {
+// refusedBy is the code that the end of a session carries by err, "" for none, and what
+// the encoder hears of the rule of multitrack video that it broke, or err itself.
+func (st *Stream) refusedBy(err error) (event.Code, error) {
 	v, ok := errors.AsType[*multitrack.Violation](err)
 	if !ok {
-		return err, ""
+		return "", err
 	}
 	st.owner.metrics.violations.WithLabelValues(string(v.Code)).Inc()
-	return &live.Error{Kind: live.Unsupported, Detail: strings.ToUpper(v.Detail[:1]) + v.Detail[1:] + ".", Err: err}, v.Code
+	return v.Code, &live.Error{Kind: live.Unsupported, Detail: strings.ToUpper(v.Detail[:1]) + v.Detail[1:] + ".", Err: err}
 }

@@ -202,7 +202,7 @@ func publishing(t testing.TB, url string, all []timedTag) (wait func() *rtmp.Sta
 		<-done
 		return word
 	}
-	t.Cleanup(func() { wait() })
+	t.Cleanup(func() { <-done })
 	return wait
 }
 
