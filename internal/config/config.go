@@ -69,6 +69,7 @@ type Config struct {
 
 	HLSPart           time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
 	HLSWindow         time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`
+	HLSKeep           time.Duration `default:"30s" help:"How long media can still be fetched after it left the playlist, 1s to 10m: by slow viewers, by caches, and by the IVS player, which measures its bandwidth with old segments. It is kept in memory."`
 	Transcode         string        `default:"x264" help:"Encoder of the renditions that a channel's type promises and its encoder does not send, by ffmpeg: x264, vaapi, nvenc, qsv, or off to pass on only what encoders send."`
 	TranscodeCapacity int           `default:"0" help:"What this node may transcode at once, in megapixels per second of all renditions (720p30 has 28); past it the largest renditions are left out. 0 means 60 for each core."`
 	TranscodeOnView   bool          `help:"Begin to transcode a stream when its first viewer comes. Players that came before have only what the encoder sends."`

@@ -72,6 +72,7 @@ func (c *Config) Validate() error {
 
 	within(rule, "hls-part", c.HLSPart, MinHLSPart, 2*time.Second)
 	within(rule, "hls-window", c.HLSWindow, 6*time.Second, 10*time.Minute)
+	within(rule, "hls-keep", c.HLSKeep, time.Second, 10*time.Minute)
 	rule(slices.Contains([]string{"x264", "vaapi", "nvenc", "qsv", "off"}, c.Transcode), "transcode", c.Transcode, "x264, vaapi, nvenc, qsv or off")
 	within(rule, "transcode-capacity", c.TranscodeCapacity, 0, 1<<20)
 	rule(c.PlaybackURLForm == "ivs" || c.PlaybackURLForm == "short", "playback-url-form", c.PlaybackURLForm, "ivs or short")

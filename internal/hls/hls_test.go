@@ -40,7 +40,8 @@ func low(n int, section string) *Media {
 			HoldBack: 6 * time.Second, PartHoldBack: 600 * time.Millisecond,
 		},
 		Sequence: 100, Hint: fmt.Sprintf("%d.2.ts", 100+n),
-		Reports: []Report{{URI: "../480p30/index.m3u8", LastMSN: int64(100 + n), LastPart: 1}},
+		Reports:  []Report{{URI: "../480p30/index.m3u8", LastMSN: int64(100 + n), LastPart: 1}},
+		Prefetch: []string{fmt.Sprintf("%d.ts", 100+n), fmt.Sprintf("%d.ts", 101+n)},
 	}
 	seg := func(i, parts int) Segment {
 		s := Segment{

@@ -23,6 +23,7 @@ type Media struct {
 	Open                  Segment // the segment still being produced: only its Parts and what precedes them are written
 	Hint                  string  // EXT-X-PRELOAD-HINT: URI of the next part
 	Reports               []Report
+	Prefetch              []string // EXT-X-PREFETCH, IVS's own: URIs of the segment being produced and of the next
 	EndList               bool
 }
 
@@ -144,6 +145,11 @@ func (m *Media) append(b []byte, skip int) []byte {
 		if r.LastPart >= 0 {
 			b = appendInt(b, ",LAST-PART=", int64(r.LastPart))
 		}
+		b = append(b, '\n')
+	}
+	for _, uri := range m.Prefetch {
+		b = append(b, "#EXT-X-PREFETCH:"...)
+		b = append(b, uri...)
 		b = append(b, '\n')
 	}
 	if m.EndList {

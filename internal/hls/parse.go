@@ -93,6 +93,11 @@ func (p *mediaParser) line(l string) error {
 		err = p.part(v)
 	case "#EXT-X-PRELOAD-HINT":
 		err = p.hint(v)
+	case "#EXT-X-PREFETCH":
+		if v == "" {
+			return errURI
+		}
+		p.m.Prefetch = append(p.m.Prefetch, v)
 	case "#EXT-X-RENDITION-REPORT":
 		err = p.report(v)
 	}

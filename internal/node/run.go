@@ -230,7 +230,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Node: n.name, Origin: n.origin(), Max: n.cfg.MaxPublishers,
 		MaxPerAccount: int(n.quotas.IVS.ConcurrentStreams), MaxTakeovers: int(n.quotas.IVS.TakeoversPerStream),
 		Keys:      n.ladders,
-		Packager:  packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow},
+		Packager:  packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow, Keep: n.cfg.HLSKeep},
 		Transcode: n.transcode(),
 	})
 	if n.cfg.Roles.Has(config.Media) {

@@ -77,9 +77,15 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 	defer cancel()
 	var (
 		blob packager.Blob
+		more bool
 		err  error
 	)
 	switch {
+	case !ref.init && ref.part < 0 && growable(r):
+		blob, more, err = rendition.Grow(ctx, ref.msn, 0)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = packager.ErrNotFound // it was announced, and did not come
+		}
 	case ref.init:
 		blob, err = rendition.Init(ref.version)
 	case ref.part >= 0:
@@ -109,6 +115,10 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 		return
 	}
 	h["Accept-Ranges"] = o.fixed.bytes
+	if more {
+		o.grow(w, r, st, rendition, ref.msn, blob, v)
+		return
+	}
 	h.Set("Content-Length", strconv.Itoa(blob.Size))
 	if r.Method != http.MethodHead {
 		n, _ := blob.WriteTo(w) // a viewer that left reads nothing more

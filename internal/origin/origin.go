@@ -24,6 +24,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluice-live/sluice/internal/hls"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
@@ -166,7 +167,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	}
 	body, ok := st.Media().MultivariantOf(v.base(st.ID()), func(i packager.Info) bool {
 		return v.shows(i) && (alone || i.Width > 0)
-	})
+	}, sessionData(st)...)
 	if !ok {
 		notFound(w, r)
 		return
@@ -183,6 +184,20 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		n, _ := w.Write(body)
 		o.metrics.bytes.Add(float64(n))
 	}
+}
+
+// sessionData is what IVS's player reads of a multivariant playlist: what time it is here,
+// in seconds, from which it knows how late it plays though the viewer's clock is wrong,
+// and for its events, which broadcast this is.
+func sessionData(st *stream.Stream) []hls.SessionData {
+	data := []hls.SessionData{
+		{ID: "SERVER-TIME", Value: strconv.FormatFloat(float64(time.Now().UnixMilli())/1000, 'f', 3, 64)},
+		{ID: "BROADCAST-ID", Value: st.ID()},
+	}
+	if st.Channel().LatencyMode != live.LatencyNormal {
+		data = append(data, hls.SessionData{ID: "FUTURE", Value: "true"})
+	}
+	return data
 }
 
 // redirect sends the viewer of a channel that is not live here to the node that owns

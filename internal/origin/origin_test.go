@@ -258,10 +258,10 @@ func TestParking(t *testing.T) {
 		file string
 		more int // pictures until it is there, after 80
 	}{
-		"a part of the playlist":     {"index.m3u8?_HLS_msn=2&_HLS_part=4", 10},
-		"a segment of the playlist":  {"index.m3u8?_HLS_msn=2", 16},
-		"the part that was hinted":   {"2.3.ts", 4},
-		"the segment being produced": {"2.ts", 16},
+		"a part of the playlist":    {"index.m3u8?_HLS_msn=2&_HLS_part=4", 10},
+		"a segment of the playlist": {"index.m3u8?_HLS_msn=2", 16},
+		"the part that was hinted":  {"2.3.ts", 4},
+		"the next segment":          {"3.ts", 46},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

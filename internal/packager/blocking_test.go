@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -173,6 +174,92 @@ func TestSegmentWaitsForItsEnd(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 	})
+}
+
+// A segment grows part by part, from the moment it begins to the moment the next one does.
+func TestGrow(t *testing.T) {
+	type step struct {
+		parts int
+		more  bool
+		at    time.Duration // since the start
+	}
+	const asked = 2300 * time.Millisecond
+	for name, tt := range map[string]struct {
+		msn  int64
+		want []step
+		err  error // of the first call
+	}{
+		"one that is complete is there at once": {1, []step{{5, false, asked}}, nil},
+		"the one being produced as it comes": {2, []step{
+			{1, true, asked},
+			{1, true, 2400*time.Millisecond - frame},
+			{1, true, 2600*time.Millisecond - frame},
+			{1, true, 2800*time.Millisecond - frame},
+			{1, true, 3000*time.Millisecond - frame},
+			{0, false, 3200*time.Millisecond - frame}, // it shows with the first part after it
+		}, nil},
+		"the next one when it begins":     {3, []step{{1, true, 3200*time.Millisecond - frame}, {1, true, 3400*time.Millisecond - frame}}, nil},
+		"none after that":                 {4, nil, ErrNotFound},
+		"none that is gone, or never was": {-1, nil, ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, start := newRendition(t, Config{LowLatency: true}), time.Now()
+				live30(t, r, 5*time.Second)
+				time.Sleep(asked)
+				if tt.err != nil {
+					if _, _, err := r.Grow(t.Context(), tt.msn, 0); !errors.Is(err, tt.err) || time.Since(start) != asked {
+						t.Errorf("Grow: %v after %v, want %v at once", err, time.Since(start), tt.err)
+					}
+					time.Sleep(5 * time.Second)
+					return
+				}
+				var all []byte
+				from := 0
+				for i, want := range tt.want {
+					b, more, err := r.Grow(t.Context(), tt.msn, from)
+					if took := time.Since(start); err != nil || len(b.Chunks) != want.parts || more != want.more || !near(took, want.at) {
+						t.Fatalf("step %d: %d parts, more %t, %v after %v; want %+v", i, len(b.Chunks), more, err, took, want)
+					}
+					if from += len(b.Chunks); b.Duration != time.Duration(len(b.Chunks))*200*time.Millisecond {
+						t.Errorf("step %d: %d parts last %v", i, len(b.Chunks), b.Duration)
+					}
+					all = append(all, join(b)...)
+				}
+				time.Sleep(5 * time.Second)
+				if whole, err := r.Segment(t.Context(), tt.msn); err == nil && !bytes.HasPrefix(join(whole), all) {
+					t.Error("what grew is not the segment")
+				}
+			})
+		})
+	}
+}
+
+func TestGrowWithoutLowLatencyWaitsForTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, start := newRendition(t, Config{}), time.Now()
+		live30(t, r, 4*time.Second)
+		time.Sleep(2300 * time.Millisecond)
+		if _, _, err := r.Grow(t.Context(), 3, 0); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a segment that has not begun: %v", err)
+		}
+		if b, more, err := r.Grow(t.Context(), 2, 0); err != nil || len(b.Chunks) != 5 || more || !near(time.Since(start), 3*time.Second) {
+			t.Errorf("%d parts, more %t, %v after %v; want all 5 after 3 s", len(b.Chunks), more, err, time.Since(start))
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
+func TestGrowEndsWithTheStream(t *testing.T) {
+	r := newRendition(t, Config{LowLatency: true})
+	feed(t, r, &source{Num: 30, GOP: 30}, 2300*time.Millisecond)
+	r.Close()
+	if b, more, err := r.Grow(t.Context(), 2, 1); err != nil || more || len(b.Chunks) != 1 {
+		t.Errorf("the last segment: %d parts, more %t, %v; want its second part and the end", len(b.Chunks), more, err)
+	}
+	if _, _, err := r.Grow(t.Context(), 3, 0); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a segment after the last: %v", err)
+	}
 }
 
 func TestContextEndsAWait(t *testing.T) {

@@ -17,8 +17,8 @@ type Config struct {
 	// whole number of pictures that fits, so that parts are all of one length.
 	Part       time.Duration
 	Window     time.Duration // length of the playlist, at least 3 target durations; 0 means 16s
-	Keep       time.Duration // how much media stays fetchable after it left the playlist; 0 means 8s
-	LowLatency bool          // parts and blocking reload; without it, segments only
+	Keep       time.Duration // how much media stays fetchable after it left the playlist; 0 means 30s
+	LowLatency bool          // parts, blocking reload and segments that grow; without it, segments only
 	Fallback   bool          // players get it only while no other rendition can be played
 	AudioOnly  bool          // the sound alone; it needs a rendition to follow
 	Container  string        // live.ContainerTS or live.ContainerMP4
@@ -61,7 +61,7 @@ type Rendition struct {
 func New(cfg Config, name string) (*Rendition, error) {
 	cfg.Part = cmp.Or(cfg.Part, 200*time.Millisecond)
 	cfg.Window = cmp.Or(cfg.Window, 16*time.Second)
-	cfg.Keep = cmp.Or(cfg.Keep, 8*time.Second)
+	cfg.Keep = cmp.Or(cfg.Keep, 30*time.Second)
 	switch {
 	case cfg.Part < 0 || cfg.Part > maxPart:
 		return nil, fmt.Errorf("packager: part of %v, want at most %v", cfg.Part, maxPart)

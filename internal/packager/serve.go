@@ -113,6 +113,45 @@ func (r *Rendition) Segment(ctx context.Context, msn int64) (Blob, error) {
 	return Blob{seg.data, seg.size, seg.tags.Duration}, nil
 }
 
+// Grow returns the parts of a segment from number from on: those that exist, or the next
+// one as soon as it does. With the last of the segment more is false, and then the Blob may
+// be empty. It waits for the segment being produced and for the one after it, which
+// EXT-X-PREFETCH names; without LowLatency, for the former to be complete.
+func (r *Rendition) Grow(ctx context.Context, msn int64, from int) (b Blob, more bool, err error) {
+	_, err = r.wait(ctx, func(s *snapshot) (bool, error) {
+		if !s.live {
+			return false, ErrNotFound
+		}
+		if seg := s.segment(msn); seg != nil {
+			if seg.tags.Gap {
+				return false, ErrNotFound
+			}
+			b, more = seg.from(from), false
+			return true, nil
+		}
+		switch {
+		case s.ended || msn < s.next || msn > s.next+1 || !s.lowLatency && msn > s.next:
+			return false, ErrNotFound
+		case s.lowLatency && s.open.msn == msn && from < len(s.open.data):
+			b, more = s.open.from(from), true
+			return true, nil
+		}
+		return false, nil
+	})
+	return b, more, err
+}
+
+// from returns the parts of a segment from a number on.
+func (g *segment) from(part int) (b Blob) {
+	part = min(part, len(g.data))
+	b.Chunks = g.data[part:len(g.data):len(g.data)]
+	for i, c := range b.Chunks {
+		b.Size += len(c)
+		b.Duration += g.tags.Parts[part+i].Duration
+	}
+	return b
+}
+
 // Part returns a part. It waits for the next one, which playlists hint at; if that
 // does not come because its segment is complete, it fails with ErrNotFound.
 func (r *Rendition) Part(ctx context.Context, msn int64, part int) (Blob, error) {

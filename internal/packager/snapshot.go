@@ -201,6 +201,7 @@ func (s *snapshot) media(r *Rendition) *hls.Media {
 		after += m.Segments[i].Duration
 	}
 	m.Reports = r.reports()
+	m.Prefetch = []string{segmentURI(s.next, s.ext), segmentURI(s.next+1, s.ext)}
 	return m
 }
 

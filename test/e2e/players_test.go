@@ -55,7 +55,7 @@ func TestPlayersPlay(t *testing.T) {
 						t.Errorf("frames on screen: %+v", r.Frames)
 					case r.Latency.Unread > 0:
 						t.Errorf("%d pictures are damaged", r.Latency.Unread)
-					case player != browser.IVS && !*r.LowLatency: // the IVS player's needs prefetch tags
+					case !*r.LowLatency:
 						t.Error("not in low-latency mode")
 					case player == browser.Watch && len(r.External) > 0:
 						t.Errorf("the page asks other hosts: %q", r.External)
@@ -76,7 +76,7 @@ func BenchmarkPlayback(b *testing.B) {
 	const seconds = 60
 	for container, create := range containers {
 		for _, part := range []time.Duration{200 * time.Millisecond, config.MinHLSPart} {
-			for _, player := range []string{browser.HLSJS, browser.Watch} {
+			for _, player := range []string{browser.HLSJS, browser.IVS, browser.Watch} {
 				b.Run(container+"/part="+part.String()+"/"+player, func(b *testing.B) {
 					s := servertest.Start(b, func(c *config.Config) { c.HLSPart = part })
 					ch := create(b, s)
@@ -93,6 +93,9 @@ func BenchmarkPlayback(b *testing.B) {
 						b.ReportMetric(*r.StartMs, "start-ms")
 						b.ReportMetric(*r.Latency.MedianMs, "latency-p50-ms")
 						b.ReportMetric(*r.Latency.P95Ms, "latency-p95-ms")
+						if r.Reported.MedianSeconds != nil { // getLiveLatency of the IVS player, latency of hls.js
+							b.ReportMetric(*r.Reported.MedianSeconds*1000, "reported-p50-ms")
+						}
 						b.ReportMetric(float64(len(r.Stalls)), "stalls")
 						b.ReportMetric(r.StalledMs, "stalled-ms")
 						b.ReportMetric(float64(r.Frames.Dropped), "dropped-frames")
