@@ -23,6 +23,7 @@ type holder struct {
 
 	waiting bool          // for sound
 	heard   bool          // there was sound
+	caught  bool          // and it has caught up with the pictures
 	sound   time.Duration // the session's time up to which sound has left
 
 	held []media.Unit
@@ -49,6 +50,7 @@ func (h *holder) heardSound(u media.Unit, now time.Time) error {
 		return err
 	}
 	h.sound = start + media.Time(media.SamplesPerFrame, u.Track.Timescale)
+	h.caught = h.caught || len(h.held) == 0 || now.Before(h.held[0].Received.Add(holdLater))
 	return h.write(u)
 }
 
@@ -75,7 +77,7 @@ func (h *holder) release(now time.Time) error {
 }
 
 func (h *holder) limit() time.Duration {
-	if h.heard {
+	if h.caught {
 		return holdLater
 	}
 	return holdAtFirst
