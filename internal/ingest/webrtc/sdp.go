@@ -46,15 +46,14 @@ func parseOffer(text string) (*offer, error) {
 	if len(d.MediaDescriptions) == 0 || len(d.MediaDescriptions) > maxSections {
 		return nil, live.Errorf(live.Invalid, "The SDP offer has %d media sections.", len(d.MediaDescriptions))
 	}
+	d.Attributes = slices.DeleteFunc(d.Attributes, isCandidate)
 	o := &offer{}
 	pictures := false
 	for _, m := range d.MediaDescriptions {
 		if len(m.MediaName.Formats) > maxFormats {
 			return nil, live.Errorf(live.Invalid, "A media section of the SDP offer has more than %d formats.", maxFormats)
 		}
-		m.Attributes = slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
-			return a.Key == "candidate" || a.Key == "end-of-candidates"
-		})
+		m.Attributes = slices.DeleteFunc(m.Attributes, isCandidate)
 		if !sends(d, m) {
 			continue
 		}
@@ -107,6 +106,8 @@ func unmarshalSDP(text string) (d *sdp.SessionDescription, err error) {
 	}
 	return d, nil
 }
+
+func isCandidate(a sdp.Attribute) bool { return a.Key == "candidate" || a.Key == "end-of-candidates" }
 
 // attribute is an attribute of a section, or else of the session.
 func attribute(d *sdp.SessionDescription, m *sdp.MediaDescription, key string) (string, bool) {
