@@ -209,14 +209,16 @@ func TestHealth(t *testing.T) {
 		"nothing ever came": {0, nil, []change{{0, live.Unknown}}},
 		"healthy after 3 s": {bitRate, []step{{0, 20 * s, bitRate}}, []change{{0, live.Unknown}, {3 * s, live.Healthy}}},
 		"starving 3 s after the last unit, healthy 3 s after the next": {
-			bitRate, []step{{0, 10 * s, bitRate}, {15 * s, 20 * s, bitRate}},
+			bitRate,
+			[]step{{0, 10 * s, bitRate}, {15 * s, 20 * s, bitRate}},
 			[]change{{0, live.Unknown}, {3 * s, live.Healthy}, {12900 * time.Millisecond, live.Starving}, {18 * s, live.Healthy}},
 		},
 		"a pause of less than 3 s is none": {
 			0, []step{{0, 10 * s, bitRate}, {12500 * time.Millisecond, 20 * s, bitRate}}, []change{{0, live.Unknown}, {3 * s, live.Healthy}},
 		},
 		"a third of what was announced, for 5 s": {
-			3 * bitRate, []step{{0, 5 * s, 3 * bitRate}, {5 * s, 15 * s, bitRate}, {15 * s, 20 * s, 3 * bitRate}},
+			3 * bitRate,
+			[]step{{0, 5 * s, 3 * bitRate}, {5 * s, 15 * s, bitRate}, {15 * s, 20 * s, 3 * bitRate}},
 			[]change{{0, live.Unknown}, {3 * s, live.Healthy}, {9 * s, live.Starving}, {16 * s, live.Healthy}},
 		},
 		"from the start": {3 * bitRate, []step{{0, 20 * s, bitRate}}, []change{{0, live.Unknown}, {5300 * time.Millisecond, live.Starving}}},

@@ -3,7 +3,7 @@ package series
 import "time"
 
 // minutes is how many a fine series keeps.
-const minutes = int64(keepSeconds / time.Minute)
+const minutes = int64(keepFine / time.Minute)
 
 // A fine series has a bucket for each second of the last three hours: the newest minute
 // as it is, those before it packed.

@@ -112,10 +112,10 @@ func (s Stat) Average() float64 {
 
 // How long numbers are kept, by resolution (low-latency.md 11).
 const (
-	keepSeconds = 3 * time.Hour
-	keepMinutes = 15 * day
-	keepFives   = 63 * day
-	keepHours   = 455 * day
+	keepFine     = 3 * time.Hour
+	keepByMinute = 15 * day
+	keepByFive   = 63 * day
+	keepByHour   = 455 * day
 
 	day = 24 * time.Hour
 )

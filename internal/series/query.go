@@ -121,7 +121,7 @@ func (r *Recorder) seconds(q Query, g *gather) error {
 	if f == nil {
 		return nil
 	}
-	oldest := r.now().Add(-keepSeconds).Unix()
+	oldest := r.now().Add(-keepFine).Unix()
 	return f.each(max(q.Start.Unix(), oldest), q.End.Unix()+1, func(second int64, b bucket) {
 		g.take(n, time.Unix(second, 0), time.Second, b)
 	})

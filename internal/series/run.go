@@ -45,7 +45,7 @@ func (r *Recorder) try(ctx context.Context, what string, limit time.Duration, wo
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := work(wctx); err != nil && ctx.Err() == nil {
-		r.log.Warn(what+", will try again", "err", err)
+		r.log.Warn("background work failed, will try again", "what", what, "err", err)
 	}
 }
 
@@ -164,10 +164,10 @@ func (s *scope) forget(now time.Time) (lost int64, empty bool) {
 func (r *Recorder) compact(ctx context.Context) error {
 	now := r.now().UTC()
 	return errors.Join(
-		r.coarsen(ctx, byMinute, byFive, now.Add(-keepMinutes).Truncate(day)),
-		r.coarsen(ctx, byFive, byHour, now.Add(-keepFives).Truncate(day)),
+		r.coarsen(ctx, byMinute, byFive, now.Add(-keepByMinute).Truncate(day)),
+		r.coarsen(ctx, byFive, byHour, now.Add(-keepByFive).Truncate(day)),
 		func() error {
-			_, err := r.store.ForgetMetricBlocks(ctx, now.Add(-keepHours).Truncate(day))
+			_, err := r.store.ForgetMetricBlocks(ctx, now.Add(-keepByHour).Truncate(day))
 			return err
 		}(),
 	)

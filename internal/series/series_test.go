@@ -148,10 +148,10 @@ func TestSecondsAreKeptForThreeHours(t *testing.T) {
 		}
 	}
 	got := query(t, b.Recorder, lobby, Series{IngestFramerate, ""}, time.Second, t0, b.clock.Add(time.Second))
-	if len(got) != 3*3600+1 || !got[0].Time.Equal(b.clock.Add(-keepSeconds)) {
+	if len(got) != 3*3600+1 || !got[0].Time.Equal(b.clock.Add(-keepFine)) {
 		t.Errorf("%d points from %v", len(got), got[0].Time)
 	}
-	b.clock = b.clock.Add(keepSeconds + time.Hour)
+	b.clock = b.clock.Add(keepFine + time.Hour)
 	must(t, b.write(t.Context()))
 	if s := b.find(lobby); s != nil {
 		t.Errorf("a channel that is quiet for four hours takes memory: %+v", s)
@@ -189,10 +189,10 @@ func TestNumbersAge(t *testing.T) {
 		minute, five, hour int64
 		blocks             int
 	}{
-		{keepMinutes - day, n, n, n, 93},
-		{keepMinutes + 3*day, 0, n, n, 2},
-		{keepFives + 3*day, 0, 0, n, 2},
-		{keepHours + 3*day, 0, 0, 0, 0},
+		{keepByMinute - day, n, n, n, 93},
+		{keepByMinute + 3*day, 0, n, n, 2},
+		{keepByFive + 3*day, 0, 0, n, 2},
+		{keepByHour + 3*day, 0, 0, 0, 0},
 	} {
 		b.clock = t0.Add(tt.age)
 		for range 2 { // the second time there is nothing to do
@@ -217,7 +217,7 @@ func TestLateBlock(t *testing.T) {
 		r.Add(lobby, t0, Sample{LiveInputTime, "", 1})
 	}
 	must(t, b.write(t.Context()))
-	b.clock = t0.Add(keepFives + 2*day)
+	b.clock = t0.Add(keepByFive + 2*day)
 	must(t, b.compact(t.Context()))
 	must(t, late.write(t.Context()))
 	must(t, b.compact(t.Context()))
@@ -368,9 +368,16 @@ func TestFootprint(t *testing.T) {
 		for c := range channels {
 			v, a := float64(2_500_000+rnd.IntN(400_000)*8), float64(160_000+rnd.IntN(100)*8)
 			samples := []Sample{
-				{IngestVideoBitrate, "", v}, {IngestVideoBitrate, "Track0", v}, {IngestAudioBitrate, "", a}, {IngestAudioBitrate, "Track0", a},
-				{IngestBitrate, "", v + a}, {IngestFramerate, "", 30}, {IngestFramerate, "Track0", 30},
-				{LiveInputTime, "", 1}, {LiveDeliveredTime, "", float64(rnd.IntN(100))}, {ConcurrentViews, "", float64(rnd.IntN(100))},
+				{IngestVideoBitrate, "", v},
+				{IngestVideoBitrate, "Track0", v},
+				{IngestAudioBitrate, "", a},
+				{IngestAudioBitrate, "Track0", a},
+				{IngestBitrate, "", v + a},
+				{IngestFramerate, "", 30},
+				{IngestFramerate, "Track0", 30},
+				{LiveInputTime, "", 1},
+				{LiveDeliveredTime, "", float64(rnd.IntN(100))},
+				{ConcurrentViews, "", float64(rnd.IntN(100))},
 			}
 			if s%2 == 0 {
 				samples = append(samples, Sample{KeyframeInterval, "", 2}, Sample{KeyframeInterval, "Track0", 2})
@@ -405,8 +412,14 @@ func heap() int64 {
 func BenchmarkAdd(b *testing.B) {
 	x := newBench(b)
 	samples := []Sample{
-		{IngestVideoBitrate, "", 1}, {IngestVideoBitrate, "Track0", 1}, {IngestAudioBitrate, "", 1}, {IngestAudioBitrate, "Track0", 1},
-		{IngestBitrate, "", 2}, {IngestFramerate, "", 30}, {IngestFramerate, "Track0", 30}, {LiveInputTime, "", 1},
+		{IngestVideoBitrate, "", 1},
+		{IngestVideoBitrate, "Track0", 1},
+		{IngestAudioBitrate, "", 1},
+		{IngestAudioBitrate, "Track0", 1},
+		{IngestBitrate, "", 2},
+		{IngestFramerate, "", 30},
+		{IngestFramerate, "Track0", 30},
+		{LiveInputTime, "", 1},
 	}
 	b.ReportAllocs()
 	for b.Loop() {

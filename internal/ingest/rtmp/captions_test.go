@@ -46,7 +46,8 @@ func TestFeedPutsCaptionsIntoTheNextPicture(t *testing.T) {
 				video(33, []byte("\x96\x00hvc1\x01"+hvcC)), good,
 				video(33, videoFrame(false, 0, slice)), video(33, []byte("\x96\x03hvc1\x01"+idr265)), video(66, []byte("\xa6\x03hvc1\x01"+slice265)),
 			},
-			[]string{sei + slice, sei265 + idr265, slice265}, 0,
+			[]string{sei + slice, sei265 + idr265, slice265},
+			0,
 		},
 		"as an object, behind @setDataFrame": {
 			[]wire.Message{
@@ -55,7 +56,8 @@ func TestFeedPutsCaptionsIntoTheNextPicture(t *testing.T) {
 				})},
 				video(33, videoFrame(false, 0, slice)),
 			},
-			[]string{sei + slice}, 0,
+			[]string{sei + slice},
+			0,
 		},
 		"other types are dropped":   {[]wire.Message{captions(wire.ECMAArray{{Name: "type", Value: "WebVTT"}}), video(33, videoFrame(false, 0, slice))}, []string{slice}, 1},
 		"what is no base64":         {[]wire.Message{captions(wire.ECMAArray{{Name: "type", Value: "708"}, {Name: "data", Value: "!"}}), video(33, videoFrame(false, 0, slice))}, []string{slice}, 1},
