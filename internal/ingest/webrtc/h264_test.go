@@ -10,8 +10,6 @@ import (
 )
 
 // Payloads of RTP, by hand. A NAL unit is its header and what follows.
-func one(nal ...byte) []byte { return nal }
-
 func many(nals ...[]byte) []byte {
 	b := []byte{stapA}
 	for _, n := range nals {

@@ -83,14 +83,6 @@ func (h *holder) limit() time.Duration {
 	return holdAtFirst
 }
 
-// due is when release has something to do without more media; zero when it has not.
-func (h *holder) due() time.Time {
-	if len(h.held) == 0 {
-		return time.Time{}
-	}
-	return h.held[0].Received.Add(h.limit())
-}
-
 // flush lets go of everything.
 func (h *holder) flush() error {
 	h.waiting = false

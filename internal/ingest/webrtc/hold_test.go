@@ -24,16 +24,23 @@ func TestPicturesWaitForSound(t *testing.T) {
 		want   []string
 	}{
 		"without sound nothing waits": {true, []event{{0, 'v', 0}, {33, 'v', 33}}, []string{"0:v0", "33:v33"}},
-		"in the order of time": {false, []event{{0, 'v', 0}, {33, 'v', 33}, {66, 'v', 66}, {100, 'a', 0}, {120, 'a', 21}, {140, 'a', 42}},
-			[]string{"100:v0", "100:a0", "120:a21", "140:v33", "140:a42"}},
+		"in the order of time": {
+			false,
+			[]event{{0, 'v', 0}, {33, 'v', 33}, {66, 'v', 66}, {100, 'a', 0}, {120, 'a', 21}, {140, 'a', 42}},
+			[]string{"100:v0", "100:a0", "120:a21", "140:v33", "140:a42"},
+		},
 		"sound that is ahead does not wait": {false, []event{{0, 'a', 0}, {20, 'a', 40}, {30, 'v', 33}}, []string{"0:a0", "20:a40", "30:v33"}},
 		"at first for two seconds":          {false, []event{{0, 'v', 0}, {1999, 't', 0}, {2000, 't', 0}, {2010, 'v', 33}}, []string{"2000:v0", "2010:v33"}},
 		"when the encoder was slow to start": {
-			false, []event{{0, 'v', 0}, {600, 'v', 600}, {900, 'a', 0}, {901, 'a', 500}, {902, 'a', 600}, {903, 'v', 903}, {1403, 't', 0}},
-			[]string{"900:v0", "900:a0", "901:a500", "902:v600", "902:a600", "1403:v903"}},
+			false,
+			[]event{{0, 'v', 0}, {600, 'v', 600}, {900, 'a', 0}, {901, 'a', 500}, {902, 'a', 600}, {903, 'v', 903}, {1403, 't', 0}},
+			[]string{"900:v0", "900:a0", "901:a500", "902:v600", "902:a600", "1403:v903"},
+		},
 		"later for half a second, until there is sound again": {
-			false, []event{{0, 'a', 0}, {10, 'v', 100}, {509, 't', 0}, {510, 't', 0}, {520, 'v', 133}, {530, 'a', 500}, {540, 'v', 600}},
-			[]string{"0:a0", "510:v100", "520:v133", "530:a500"}},
+			false,
+			[]event{{0, 'a', 0}, {10, 'v', 100}, {509, 't', 0}, {510, 't', 0}, {520, 'v', 133}, {530, 'a', 500}, {540, 'v', 600}},
+			[]string{"0:a0", "510:v100", "520:v133", "530:a500"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

@@ -16,11 +16,15 @@ func TestKeyframesAreAskedFor(t *testing.T) {
 		want   []int                       // ms when it is asked for
 	}{
 		"at the start, until one comes": {0, 0, func(time.Duration) bool { return true }, []int{0, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000}},
-		"so that one comes every two seconds": {40 * time.Millisecond, 0, func(at time.Duration) bool { return at < 40*time.Millisecond },
-			[]int{0, 2040, 4080}},
+		"so that one comes every two seconds": {
+			40 * time.Millisecond, 0, func(at time.Duration) bool { return at < 40*time.Millisecond },
+			[]int{0, 2040, 4080},
+		},
 		"not when they come by themselves": {0, 2 * time.Second, func(time.Duration) bool { return false }, []int{}},
-		"at once when something is lost": {40 * time.Millisecond, 0, func(at time.Duration) bool { return at < 40*time.Millisecond || at == 700*time.Millisecond },
-			[]int{0, 700, 2740, 4780}},
+		"at once when something is lost": {
+			40 * time.Millisecond, 0, func(at time.Duration) bool { return at < 40*time.Millisecond || at == 700*time.Millisecond },
+			[]int{0, 700, 2740, 4780},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := keyframes{came: began}

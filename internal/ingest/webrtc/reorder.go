@@ -92,11 +92,3 @@ func (r *reorderer) pop(now time.Time) (p packet, lost, ok bool) {
 	r.since, r.lost = time.Time{}, false
 	return p, lost, true
 }
-
-// due is when pop has more without a push; zero when it has not.
-func (r *reorderer) due() time.Time {
-	if r.since.IsZero() {
-		return time.Time{}
-	}
-	return r.since.Add(r.wait)
-}

@@ -111,7 +111,7 @@ func Listen(cfg Config, h ingest.Handler) (*Server, error) {
 	_ = s.udp.SetReadBuffer(socketBuffer) // a smaller one works too
 	if cfg.TCP != "" {
 		if s.tcp, err = net.Listen("tcp", cfg.TCP); err != nil {
-			s.udp.Close()
+			_ = s.udp.Close() // nobody has used it
 			return nil, fmt.Errorf("webrtc: %w", err)
 		}
 		// A peer may try more than one pair of addresses.
