@@ -50,7 +50,7 @@ type Config struct {
 	PolicyDir string `help:"Directory of IAM users, roles and policies of account, as JSON files; empty for none. Changes take effect within two seconds."`
 
 	Store      string `help:"Database: postgres://user:password@host/name, or empty for SQLite in data-dir."`
-	StoreCache Bytes  `default:"64MiB" help:"Memory for resources that were read from SQLite, up to 64GiB; 0 reads each time. PostgreSQL is read each time, because other nodes write to it."`
+	StoreCache Bytes  `default:"64MiB" help:"Memory for resources that were read from the database, up to 64GiB; 0 keeps none. Of PostgreSQL it keeps pages of lists, and asks each time if they are what they were."`
 	Bus        string `help:"Message bus: nats://host,host,..., or empty for one inside this process."`
 	Blob       string `help:"Objects: s3://bucket?endpoint=https://host&region=..., or empty for the directory blob in data-dir. Credentials come from the AWS environment."`
 

@@ -9,15 +9,17 @@ import (
 	"github.com/sluice-live/sluice/internal/live"
 )
 
-// A cache keeps what was read from a SQLite database, whose rows only this Store changes
-// (see Cache). It is exact: who reads sees what the database holds. For that
+// A cache keeps what was read. Of a SQLite database only this Store changes the rows (see
+// Cache). It is exact: who reads sees what the database holds. For that
 //
 //   - a result goes just before the commit that may change it, and is not kept again
 //     before that commit is done;
 //   - a result is kept only if the place that its reader took for it, before reading, is
 //     still there.
 //
-// Transactions do not read from it: they see their own writes.
+// Transactions do not read from it: they see their own writes. With PostgreSQL, where
+// other nodes write, it keeps pages only, and each use of one asks which versions of which
+// rows the page has now (see checked).
 type cache struct {
 	most int64 // bytes
 
@@ -36,6 +38,8 @@ type result struct {
 
 	filter filter // of a page
 	among  *pages // of the page's scope; nil for one row, read by its ARN
+
+	digest string // of a page of PostgreSQL
 }
 
 // A scope is what the rows of a page have in common.
@@ -102,12 +106,15 @@ func newCache(most int64) *cache {
 	return &cache{most: most, results: map[string]*result{}, scopes: map[scope]*pages{}}
 }
 
-// Cache makes s remember up to most bytes of the resources that it read, if it is on
-// SQLite. Nobody but s may then change resources in that database while s is open. It is
-// to be called before s is used.
+// Cache makes s remember up to most bytes of the resources that it read. With SQLite
+// nobody but s may then change resources in that database while s is open. It is to be
+// called before s is used.
 func (s *Store) Cache(most int64) {
-	if s.commits != nil && most > 0 {
-		s.cache = newCache(most)
+	if most <= 0 {
+		return
+	}
+	s.cache = newCache(most)
+	if s.commits != nil {
 		s.commits.cache = s.cache
 	}
 }
@@ -224,6 +231,54 @@ func (c *cache) page(q Query, read func() ([]Row, error)) ([]Row, error) {
 	return rows, err
 }
 
+// checked returns the page that q asks for, from memory if digest, which asks the database
+// for the digest of the page as it is, finds it unchanged, or else from read.
+func (c *cache) checked(q Query, digest func() (string, error), read func() ([]Row, error)) ([]Row, error) {
+	f, ok := filterOf(q)
+	if !ok {
+		return read()
+	}
+	key := q.key()
+	c.mu.Lock()
+	have := c.results[key]
+	c.mu.Unlock()
+	if have != nil {
+		now, err := digest()
+		if err != nil {
+			return nil, err
+		}
+		if now == have.digest {
+			return have.rows, nil
+		}
+	}
+	rows, err := read()
+	if err != nil {
+		return nil, err
+	}
+	mine := &result{filter: f, digest: digestOf(rows)}
+	c.mu.Lock()
+	c.drop(key)
+	c.results[key] = mine
+	c.mu.Unlock()
+	c.keep(key, mine, rows, nil)
+	return rows, nil
+}
+
+// digestOf says which versions of which rows a page has. An id is not used again, but if
+// it were, it would be by a row of another moment.
+func digestOf(rows []Row) string {
+	b := make([]byte, 0, 32*len(rows))
+	for i, r := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, r.ARN.ID...), ':')
+		b = append(strconv.AppendInt(b, r.Version, 10), ':')
+		b = strconv.AppendInt(b, millis(r.Created), 10)
+	}
+	return string(b)
+}
+
 // find returns the rows that are known by key, or else the place that place makes for
 // those that the caller will read. It makes none, with nil, for what is being changed, and
 // is not asked while somebody else is reading the same.
@@ -246,7 +301,7 @@ func (c *cache) find(key string, place func() *result) (rows []Row, mine *result
 
 // keep fills the place that find gave with rows, or gives it back.
 func (c *cache) keep(key string, mine *result, rows []Row, err error) {
-	size := int64(len(key) + resultOverhead)
+	size := int64(len(key) + len(mine.digest) + resultOverhead)
 	for i := range rows {
 		rows[i].made = &made{}
 		size += rows[i].bytes()

@@ -15,11 +15,17 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-live/sluice/internal/live"
+	"github.com/sluice-live/sluice/internal/store/pgtest"
 )
 
 func openCached(t *testing.T, most int64) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "sluice.db"))
+	return openCachedAt(t, filepath.Join(t.TempDir(), "sluice.db"), most)
+}
+
+func openCachedAt(t *testing.T, url string, most int64) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +78,20 @@ func reads() (qs []Query) {
 	return append(qs, both, Query{Service: "ivs", Type: "channel"})
 }
 
-// Whatever is written, what is read from memory is what the database holds.
+// Whatever is written, what is read from memory is what the database holds: with
+// PostgreSQL also what others write.
 func TestCacheIsExact(t *testing.T) {
-	s := openCached(t, 1<<20)
+	t.Run("SQLite", func(t *testing.T) {
+		s := openCached(t, 1<<20)
+		testExact(t, s, s)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		url := pgtest.Start(t).Database(t)
+		testExact(t, openCachedAt(t, url, 1<<20), openCachedAt(t, url, 1<<20))
+	})
+}
+
+func testExact(t *testing.T, s, other *Store) {
 	ctx := t.Context()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	failed := errors.New("failed")
@@ -96,7 +113,7 @@ func TestCacheIsExact(t *testing.T) {
 		}
 	}
 	for n := range 50 {
-		err := s.Tx(ctx, func(tx *Tx) error {
+		err := other.Tx(ctx, func(tx *Tx) error {
 			for range 1 + rnd.IntN(3) {
 				if err := step(tx); err != nil {
 					return err

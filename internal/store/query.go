@@ -102,7 +102,17 @@ func (q Query) scoped() (s *selection, ok bool) {
 }
 
 // list is the statement that reads the page q asks for.
-func (q Query) list() (*selection, string, error) {
+func (q Query) list() (*selection, string, error) { return q.page(rowColumns) }
+
+// digest is the statement that reads digestOf that page. It is for PostgreSQL, which joins
+// the rows as they come, and they come in order: should they ever not, the page is read.
+func (q Query) digest() (*selection, string, error) {
+	s, page, err := q.page("r.id, r.version, r.created_ms")
+	return s, `SELECT coalesce(string_agg(id || ':' || version || ':' || created_ms, ','), '') FROM (` + page + `) page`, err
+}
+
+// page is the statement that reads some columns of the page q asks for.
+func (q Query) page(columns string) (*selection, string, error) {
 	s, ok := q.scoped()
 	if !ok {
 		var err error
@@ -116,7 +126,7 @@ func (q Query) list() (*selection, string, error) {
 	s.args = append(s.args, limit(q.Limit))
 	// SQLite would look at a bare number and plan the query anew for each one.
 	return s, fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d + 0",
-		rowColumns, s.from, strings.Join(s.where, " AND "), s.id, len(s.args)), nil
+		columns, s.from, strings.Join(s.where, " AND "), s.id, len(s.args)), nil
 }
 
 // count is the statement that counts what q selects on all its pages.

@@ -45,9 +45,9 @@ func (r reader) Get(ctx context.Context, arn live.ARN) (Row, error) {
 	return row, nil
 }
 
-// Get is reader.Get, from memory if it can.
+// Get is reader.Get, with SQLite from memory if it can.
 func (s *Store) Get(ctx context.Context, arn live.ARN) (Row, error) {
-	if s.cache == nil {
+	if s.cache == nil || s.commits == nil {
 		return s.reader.Get(ctx, arn)
 	}
 	return s.cache.row(arn, func() (Row, error) { return s.reader.Get(ctx, arn) })
@@ -55,10 +55,27 @@ func (s *Store) Get(ctx context.Context, arn live.ARN) (Row, error) {
 
 // List is reader.List, from memory if it can.
 func (s *Store) List(ctx context.Context, q Query) ([]Row, error) {
-	if s.cache == nil {
-		return s.reader.List(ctx, q)
+	read := func() ([]Row, error) { return s.reader.List(ctx, q) }
+	switch {
+	case s.cache == nil:
+		return read()
+	case s.commits == nil:
+		return s.cache.checked(q, func() (string, error) { return s.digest(ctx, q) }, read)
 	}
-	return s.cache.page(q, func() ([]Row, error) { return s.reader.List(ctx, q) })
+	return s.cache.page(q, read)
+}
+
+// digest is digestOf the page that q selects now.
+func (r reader) digest(ctx context.Context, q Query) (string, error) {
+	s, query, err := q.digest()
+	if err != nil || s.none {
+		return "", err
+	}
+	var digest string
+	if err := r.q.QueryRowContext(ctx, query, s.args...).Scan(&digest); err != nil {
+		return "", fmt.Errorf("store: list: %w", err)
+	}
+	return digest, nil
 }
 
 // inList is how many keys one statement lists; both engines have a limit.
