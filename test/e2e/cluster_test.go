@@ -130,6 +130,7 @@ func offline(t *testing.T, node *process, ch servertest.Channel) {
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	news := followEvents(t, c.bus)
 	a, dir := c.join(t, dataDir(t)), dataDir(t)
 	b := c.join(t, dir)
 
@@ -161,6 +162,9 @@ func TestCluster(t *testing.T) {
 			if s := refused(t, node.RTMPURL(ch)); s.Code != rtmp.CodeBadName || !strings.Contains(s.Description, "already live") {
 				t.Errorf("refused with %+v, want %s: already live", s, rtmp.CodeBadName)
 			}
+		}
+		if s := refused(t, a.RTMPURL(ch)+"?priority=9"); !strings.Contains(s.Description, "on another server") {
+			t.Errorf("a takeover at another node is refused with %+v, want the reason", s)
 		}
 		if !e.live() {
 			t.Error("and the first one was disconnected")
@@ -226,6 +230,16 @@ func TestCluster(t *testing.T) {
 		}
 		return !s.Ended.IsZero()
 	})
+	// What happened is on the bus, once each and in order, whichever node it was and
+	// whichever wrote it down.
+	for id, want := range map[string][]string{
+		*there.StreamId: {"Session Created", "Stream Start", "Session Ended", "Stream End"},
+		interrupted:     {"Session Created", "Stream Start", "Session Ended", "Stream End"},
+		resumed:         {"Session Created", "Stream Start"},
+	} {
+		servertest.Eventually(t, fmt.Sprintf("the bus tells %q of %s", want, id), func() bool { return slices.Equal(news.of(id), want) })
+	}
+
 	// The dead node comes back, and leaves the new owner alone.
 	b = c.join(t, dir)
 	if s := liveStream(t, b.IVS(), ch); *s.StreamId != resumed || resumed == interrupted {

@@ -2,13 +2,17 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-live/sluice/internal/bus"
+	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/servertest"
 	"github.com/sluice-live/sluice/internal/testmedia"
 )
@@ -212,4 +218,60 @@ func TestTakeover(t *testing.T) {
 			})
 		})
 	}
+}
+
+// news is what was told on a bus, without the events of health, which are up to the
+// speed of this machine.
+type news struct {
+	mu  sync.Mutex
+	all map[string][]string // names by stream; guarded by mu
+}
+
+func (n *news) of(stream string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.all[stream])
+}
+
+// followEvents reads the log of events on a bus until the test ends.
+func followEvents(t *testing.T, url string) *news {
+	t.Helper()
+	b, err := bus.Open(t.Context(), bus.Config{URL: url, Name: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &news{all: map[string][]string{}}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var follower sync.WaitGroup
+	follower.Go(func() {
+		err := b.Follow(ctx, event.Log, event.Subject("*", "*"), "test", func(_ context.Context, m bus.Msg) error {
+			var e struct {
+				ID     string
+				Source string
+				Type   string `json:"detail-type"`
+				Detail struct {
+					Event  string `json:"event_name"`
+					Stream string `json:"stream_id"`
+				}
+			}
+			if err := json.Unmarshal(m.Data, &e); err != nil || e.ID != m.ID || e.Source != "aws.ivs" {
+				t.Errorf("event %s: %v: %s", m.ID, err, m.Data)
+			}
+			if e.Type != "IVS Stream Health Change" {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.all[e.Detail.Stream] = append(n.all[e.Detail.Stream], e.Detail.Event)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("Follow: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		follower.Wait()
+		b.Close()
+	})
+	return n
 }
