@@ -83,7 +83,7 @@ type station struct {
 func (s *station) emit(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if err := s.Store.Emit(t.Context(), store.Message{UID: id, Subject: "s", Body: []byte("{}")}); err != nil {
+		if err := s.Emit(t.Context(), store.Message{UID: id, Subject: "s", Body: []byte("{}")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,7 +241,7 @@ func TestRelay(t *testing.T) {
 		},
 		"what nobody took for a day is given up": func(t *testing.T, s *station) {
 			old := store.Message{UID: "old", Subject: "s", Created: time.Now().Add(-outboxAge - time.Second)}
-			if err := s.Store.Emit(t.Context(), old); err != nil {
+			if err := s.Emit(t.Context(), old); err != nil {
 				t.Fatal(err)
 			}
 			s.emit(t, "new")

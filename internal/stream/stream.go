@@ -63,6 +63,7 @@ type Stream struct {
 	watched   time.Time   // last time the loop looked what lasts too long
 	trial     *challenger // that wants to take over; nil for none
 	takeovers int         // so far
+	refused   int         // takeovers that failed and were told
 	swapped   bool        // the record describes a former encoder
 }
 

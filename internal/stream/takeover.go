@@ -31,6 +31,8 @@ const (
 	trialSound = 500 * time.Millisecond // of its pictures, in which sound must have come that is one track too many
 	maxHeld    = 32 << 20               // bytes
 	maxUnits   = 4096
+
+	refusals = 20 // that are told at once; beyond, one for each second of the stream
 )
 
 // paramPriority is the parameter of the publish name, or of the streamid, that asks for
@@ -81,9 +83,13 @@ func (st *Stream) challenge(r ingest.Request, p pass) (*encoder, error) {
 	return e, nil
 }
 
-// takeoverFailed tells of it and returns what the encoder hears.
+// takeoverFailed tells of it and returns what the encoder hears. The world does not hear
+// of every one: an encoder may ask for ever. mu is held.
 func (st *Stream) takeoverFailed(code event.Code) error {
-	st.emit(event.State{Name: event.TakeoverFailure, Code: code})
+	if st.refused < refusals+int(time.Since(st.born)/time.Second) {
+		st.refused++
+		st.emit(event.State{Name: event.TakeoverFailure, Code: code})
+	}
 	st.owner.metrics.takeovers.WithLabelValues(string(code)).Inc()
 	st.log.Info("takeover failed", "code", string(code))
 	return errTakeover(code)

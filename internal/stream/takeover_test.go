@@ -36,7 +36,7 @@ func breaks(m *hls.Media) int {
 // gone reports whether the connection was told to go.
 func gone(c *connection) bool {
 	select {
-	case <-c.Session.Done():
+	case <-c.Done():
 		return true
 	default:
 		return false
@@ -264,6 +264,32 @@ func TestTakeoverLimit(t *testing.T) {
 		want := []string{sessionCreated, streamStart, string(event.Takeover), string(event.Takeover), string(event.Takeover), string(event.TakeoverFailure) + " " + string(event.TakeoverLimitBreached)}
 		if got := n.told(t); !slices.Equal(got, want) || !n.session(t, st).Failed {
 			t.Errorf("events %q, want %q, and the session marked", got, want)
+		}
+	})
+}
+
+// Who asks over and over does not fill the history, and is told each time.
+func TestTakeoverFailuresAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		_, r := n.create(t)
+		st, c := n.golive(t, prior(r, 9))
+		ask := func(times int) (told int) {
+			for range times {
+				if _, err := n.Publish(t.Context(), prior(r, 1)); !errors.Is(err, live.Conflict) {
+					t.Fatalf("Publish = %v", err)
+				}
+				synctest.Wait()
+			}
+			return len(n.events(t, st))
+		}
+		if got := ask(100); got < 20 || got > 30 {
+			t.Errorf("%d events after 100 takeovers that failed at once", got)
+		}
+		before := ask(1)
+		_ = c.play(st, 10*time.Second)
+		if got := ask(100); got < before+5 || got > before+15 {
+			t.Errorf("%d events 10 s later, after %d", got, before)
 		}
 	})
 }
