@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -33,26 +34,30 @@ func (v view) over() error {
 // private channel that is who has a token; on a public one a token that is good has its
 // effect, and one that is not has none: whoever sent it could as well have left it out.
 func (o *Origin) begin(w http.ResponseWriter, r *http.Request, st *stream.Stream) (view, bool) {
-	ch, origin, token := st.Channel(), r.Header.Get("Origin"), tokenOf(r)
+	ch, token := st.Channel(), tokenOf(r)
 	if o.full(ch.ARN) {
 		o.metrics.refused[tooManyViews].Inc()
 		w.Header().Set("Retry-After", "10")
 		fail(w, r, http.StatusTooManyRequests, "concurrent views of the account have reached their limit", "too_many_views")
 		return view{}, false
 	}
-	if err := st.Restriction().Begin(origin, o.country(r)); err != nil {
+	origin, err := o.page(r, ch.ARN)
+	if err == nil {
+		err = st.Restriction().Begin(origin, o.country(r))
+	}
+	if err != nil {
 		o.refuse(w, r, ch, err)
 		return view{}, false
 	}
 	var v view
 	if !st.Restriction().Origins().Any() {
 		v.listed = true
-		o.only(w.Header(), origin)
+		o.only(w.Header(), r.Header.Get("Origin"))
 	}
 	if token == "" && !ch.Authorized {
 		return v, true
 	}
-	session, grant, err := o.start(r, st, token)
+	session, grant, err := o.start(r, st, playback.Request{Channel: ch.ARN, Stream: st.ID(), Token: token, Origin: origin})
 	if err != nil {
 		if _, ok := errors.AsType[*playback.Refusal](err); ok && !ch.Authorized {
 			return v, true
@@ -63,17 +68,15 @@ func (o *Origin) begin(w http.ResponseWriter, r *http.Request, st *stream.Stream
 	v.session = session
 	if !playback.ParseOrigins(grant.Origins).Any() {
 		v.listed = true
-		o.only(w.Header(), origin)
+		o.only(w.Header(), r.Header.Get("Origin"))
 	}
 	return v, true
 }
 
 // start begins a session with a token. HEAD asks what would be, and uses nothing up.
-func (o *Origin) start(r *http.Request, st *stream.Stream, token string) (*playback.Session, playback.Grant, error) {
+func (o *Origin) start(r *http.Request, st *stream.Stream, request playback.Request) (*playback.Session, playback.Grant, error) {
 	ctx := r.Context()
-	grant, err := o.gate.Verify(ctx, playback.Request{
-		Channel: st.Channel().ARN, Stream: st.ID(), Token: token, Origin: r.Header.Get("Origin"),
-	})
+	grant, err := o.gate.Verify(ctx, request)
 	if err != nil {
 		return nil, grant, err
 	}
@@ -93,12 +96,13 @@ func offers(st *stream.Stream, shows func(width, height int) bool) bool {
 	ready := 0
 	for _, r := range st.Media().Renditions() {
 		i, ok := r.Info()
-		if ok && shows(i.Width, i.Height) {
+		if !ok || i.Width == 0 { // sound alone
+			continue
+		}
+		if shows(i.Width, i.Height) {
 			return true
 		}
-		if ok {
-			ready++
-		}
+		ready++
 	}
 	return ready == 0
 }
@@ -259,6 +263,38 @@ func countryCode(s string) string {
 		return ""
 	}
 	return s
+}
+
+// vouched is the parameter in which the node that sent a viewer here says which page it
+// saw them come from.
+const vouched = "sluice-origin"
+
+// page is the origin of the page that asks for a playlist, "" when nobody knows: what the
+// browser says, or if a redirect made it say nothing, what it said to another node.
+func (o *Origin) page(r *http.Request, channel live.ARN) (string, error) {
+	origin := r.Header.Get("Origin")
+	if origin != "null" || !strings.Contains(r.URL.RawQuery, vouched+"=") {
+		return origin, nil
+	}
+	page, err := o.gate.Vouched(channel, r.URL.Query().Get(vouched))
+	return cmp.Or(page, origin), err
+}
+
+// vouch is the query of r with a word for the next node about the page that asks.
+func (o *Origin) vouch(r *http.Request, channel live.ARN) (string, error) {
+	page, err := o.page(r, channel)
+	if err != nil {
+		return "", err
+	}
+	word, err := o.gate.Vouch(channel, page)
+	if err != nil || word == "" {
+		return r.URL.RawQuery, err
+	}
+	q := r.URL.RawQuery
+	if q != "" {
+		q += "&"
+	}
+	return q + vouched + "=" + word, nil
 }
 
 // tokenOf returns the token in the query.

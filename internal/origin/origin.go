@@ -210,8 +210,15 @@ func (o *Origin) redirect(w http.ResponseWriter, r *http.Request, channel live.A
 		notFound(w, r)
 		return
 	}
+	query, err := o.vouch(r, channel)
+	if err != nil {
+		o.refuse(w, r, &live.Channel{ARN: channel}, err)
+		return
+	}
+	to := *r.URL
+	to.RawQuery = query
 	h := w.Header()
-	h.Set("Location", s.Origin+r.URL.RequestURI())
+	h.Set("Location", s.Origin+to.RequestURI())
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }

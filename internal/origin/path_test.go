@@ -117,7 +117,7 @@ func FuzzRequests(f *testing.F) {
 	s.golive(f, e, 50)
 	for _, target := range []string{
 		e.playback(), e.path("index.m3u8"), e.path("index.m3u8?_HLS_msn=0&_HLS_part=0&_HLS_skip=YES"), e.path("0.ts"), e.path("1.0.ts"),
-		e.path("init0.mp4"), e.path("index.m3u8?_HLS_msn=-1"), LivePrefix, LivePrefix + e.id, "/api/video/v1/us-west-2.1.channel.x.m3u8?token=a",
+		e.path("init0.mp4"), e.path("index.m3u8?_HLS_msn=-1"), LivePrefix, LivePrefix + e.id, LivePrefix + "vs-AAAA/" + e.id + "/360p30/0.ts", e.playback() + "?token=a.b.c&sluice-origin=AAAA", "/api/video/v1/us-west-2.1.channel.x.m3u8?token=a",
 	} {
 		f.Add(http.MethodGet, target, "gzip;q=0.5, *;q=0", `W/"1", "2", *`, "bytes=0-1,5-")
 	}
@@ -147,7 +147,7 @@ func FuzzRequests(f *testing.F) {
 				t.Errorf("%d with %v", w.Code, h)
 			}
 		case http.StatusNoContent, http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable:
-		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+		case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
 			var list []playbackError
 			if err := json.Unmarshal(w.Body.Bytes(), &list); method != http.MethodHead && (err != nil || len(list) != 1) || h.Get("Cache-Control") != "no-store" {
 				t.Errorf("%d %v %s", w.Code, h, w.Body)

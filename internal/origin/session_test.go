@@ -4,13 +4,17 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/hls"
+	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
+	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/roster"
 )
 
@@ -438,4 +442,122 @@ func TestRefusalsAreCounted(t *testing.T) {
 	if got := s.counted(t, "sluice_viewer_sessions_started_total", ""); got != 1 {
 		t.Errorf("%v sessions started, want 1", got)
 	}
+}
+
+// A token that allows small pictures only gets a playlist of those, and no others, also
+// not by a name that it can guess or that another playlist reports.
+func TestMaximumResolutionOfALadder(t *testing.T) {
+	s := newSite(t)
+	key := newKey(t)
+	s.importKey(t, key)
+	e := s.publish(t, private)
+	s.golive(t, e, 80)
+	for name, size := range map[string][2]int{"1080p30": {1920, 1080}, "720p30": {1280, 720}, "480p30": {852, 480}} {
+		r, err := packager.New(packager.Config{LowLatency: true, Container: live.ContainerTS}, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rung := &encoder{session: writer{write: r.Write}, track: &media.Track{
+			Kind: media.Video, Codec: media.H264, Timescale: media.VideoTimescale, SPS: e.track.SPS, PPS: e.track.PPS,
+			Width: size[0], Height: size[1], FrameRate: 30,
+		}}
+		rung.send(t, 80)
+		s.stream(t, e).Media().Add(r)
+	}
+	all := []string{"1080p30", "360p30", "480p30", "720p30"}
+	for class, want := range map[string][]string{
+		"": all, "FULL_HD": all, "HD": {"360p30", "480p30", "720p30"}, "SD": {"360p30", "480p30"},
+	} {
+		t.Run(class, func(t *testing.T) {
+			var claim any
+			if class != "" {
+				claim = class
+			}
+			m, err := hls.ParseMultivariant(s.play(e, token(t, key, e, "aws:maximum-resolution", claim)).Body.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range m.Variants {
+				got = append(got, v.Group)
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("variants %v, want %v", got, want)
+			}
+			dir := strings.TrimSuffix(m.Variants[0].URI, m.Variants[0].Group+"/index.m3u8")
+			for _, name := range all {
+				for _, file := range []string{"/index.m3u8", "/0.ts", "/1.0.ts"} {
+					w := s.get(dir + name + file)
+					if slices.Contains(want, name) {
+						check(t, w, 200)
+					} else if got := refused(t, w, 403, "unauthorized_entitlements"); got.Error != "the token does not allow this resolution" {
+						t.Errorf("%+v", got)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A writer is a session that hands its media on.
+type writer struct {
+	ingest.Session // nil: nothing else is asked of it
+	write          func(media.Unit) error
+}
+
+func (w writer) Write(u media.Unit) error { return w.write(u) }
+
+// A page whose player was redirected has no origin any more; the node that redirected
+// says what it was, to the owner of that channel and for a moment.
+func TestOriginsSurviveRedirects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		owner, other := newSite(t), newSite(t)
+		key := newKey(t)
+		owner.importKey(t, key)
+		e, second := owner.publish(t, private), owner.publish(t, private)
+		owner.golive(t, e, 80)
+		owner.golive(t, second, 80)
+		for _, e := range []*encoder{e, second} {
+			if err := other.roster.Announce(t.Context(), roster.Entry{State: live.State{Channel: e.arn, Stream: e.id, Origin: "http://owner.example"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listed := []any{"aws:access-control-allow-origin", page, "aws:strict-origin-enforcement", true, "exp", time.Now().Add(time.Hour).Unix()}
+		tok := token(t, key, e, listed...)
+		sent := func(e *encoder, tok, from string) string {
+			to := other.play(e, tok, "Origin", from).Result().Header.Get("Location")
+			path, ok := strings.CutPrefix(to, "http://owner.example")
+			if !ok {
+				t.Fatalf("sent to %q", to)
+			}
+			return path
+		}
+		good := sent(e, tok, page)
+		w := owner.get(good, "Origin", "null")
+		check(t, w, 200, "Access-Control-Allow-Origin", "null", "Vary", "Origin")
+		check(t, owner.get(directory(t, w)+"0.ts", "Origin", page), 200, "Access-Control-Allow-Origin", page)
+		check(t, owner.get(directory(t, w)+"0.ts", "Origin", "null"), 403)
+
+		word := good[strings.Index(good, "&sluice-origin="):]
+		for name, target := range map[string]string{
+			"from another page":       sent(e, tok, "https://evil.example"),
+			"without a word":          strings.TrimSuffix(good, word),
+			"with an empty one":       strings.TrimSuffix(good, word) + "&sluice-origin=",
+			"with one made up":        strings.TrimSuffix(good, word) + "&sluice-origin=" + page,
+			"with one cut short":      good[:len(good)-1],
+			"of another channel":      second.playback() + "?token=" + token(t, key, second, listed...) + word,
+			"with one that is huge":   strings.TrimSuffix(good, word) + "&sluice-origin=" + strings.Repeat("A", 10000),
+			"from a page without one": sent(e, tok, "null"),
+		} {
+			if got := refused(t, owner.get(target, "Origin", "null"), 403, badToken); got.Error != "origin is not allowed by the token" {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		refused(t, owner.get(good, "Origin", "https://evil.example"), 403, badToken) // who has an origin speaks for itself
+		for range 31 {
+			time.Sleep(time.Second)
+			e.send(t, 30)
+		}
+		refused(t, owner.get(good, "Origin", "null"), 403, badToken)
+	})
 }

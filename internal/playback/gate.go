@@ -171,11 +171,11 @@ func (g *Gate) seal(grant Grant) (*Session, error) {
 	if grant.Strict {
 		x.Origins = grant.Origins
 	}
-	element, err := g.sealer.seal(grant.stream, x)
+	element, err := g.sealer.session(grant.stream, x)
 	if err != nil {
 		return nil, err
 	}
-	_, id, _, err := g.sealer.open(element, grant.stream)
+	_, id, _, err := g.sealer.openSession(element, grant.stream)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (g *Gate) Open(ctx context.Context, element, stream string, channel live.AR
 		return s, nil
 	}
 	if !ok {
-		x, id, ok, err := g.sealer.open(element, stream)
+		x, id, ok, err := g.sealer.openSession(element, stream)
 		if err != nil {
 			return nil, err
 		}

@@ -1,12 +1,6 @@
 package playback
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -90,70 +84,31 @@ type sealed struct {
 	Class   string   `json:"m,omitempty"`
 }
 
-// A sealer makes the path elements of sessions, and reads them. Each stream has a key of
-// its own, derived from one that the nodes share: what was made for one stream says
-// nothing of another, and a key seals no more than one stream has sessions, far below the
-// 2^32 that random nonces allow.
-type sealer struct{ secret []byte }
-
-func (s sealer) aead(stream string) (cipher.AEAD, error) {
-	key, err := hkdf.Key(sha256.New, s.secret, nil, "sluice viewer session "+stream, 32)
-	if err != nil {
-		return nil, fmt.Errorf("playback: %w", err)
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("playback: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("playback: %w", err)
-	}
-	return aead, nil
-}
-
-// seal makes the path element of a new session.
-func (s sealer) seal(stream string, x sealed) (string, error) {
+// session makes the path element of a new session. Each stream has a key of its own, so what
+// was made for one opens for no other.
+func (s sealer) session(stream string, x sealed) (element string, err error) {
 	text, err := json.Marshal(x)
 	if err != nil {
 		return "", fmt.Errorf("playback: %w", err)
 	}
-	aead, err := s.aead(stream)
-	if err != nil {
-		return "", err
-	}
-	b := make([]byte, aead.NonceSize(), aead.NonceSize()+len(text)+aead.Overhead())
-	_, _ = rand.Read(b) // never fails
-	b = aead.Seal(b, b, text, nil)
-	return SessionPrefix + base64.RawURLEncoding.EncodeToString(b), nil
+	element, err = s.seal("viewer session "+stream, text)
+	return SessionPrefix + element, err
 }
 
-// open reads the path element of a session for a stream, and returns false for any other.
-func (s sealer) open(element, stream string) (x sealed, id uint64, ok bool, err error) {
+// openSession reads the path element of a session for a stream, and returns false for any other.
+func (s sealer) openSession(element, stream string) (x sealed, id uint64, ok bool, err error) {
 	text, ours := strings.CutPrefix(element, SessionPrefix)
 	if !ours || len(element) > maxElement {
 		return sealed{}, 0, false, nil
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return sealed{}, 0, false, nil //nolint:nilerr // a false element, not a fault
-	}
-	aead, err := s.aead(stream)
-	if err != nil {
+	plain, nonce, ok, err := s.open("viewer session "+stream, text)
+	if err != nil || !ok {
 		return sealed{}, 0, false, err
-	}
-	n := aead.NonceSize()
-	if len(b) < n {
-		return sealed{}, 0, false, nil
-	}
-	plain, err := aead.Open(nil, b[:n], b[n:], nil)
-	if err != nil {
-		return sealed{}, 0, false, nil //nolint:nilerr // the same
 	}
 	if err := json.Unmarshal(plain, &x); err != nil {
 		return sealed{}, 0, false, fmt.Errorf("playback: a session of ours: %w", err)
 	}
-	return x, binary.BigEndian.Uint64(b), true, nil
+	return x, binary.BigEndian.Uint64(nonce), true, nil
 }
 
 // newSession is the session of x. Whoever keeps it gives it its viewer.
