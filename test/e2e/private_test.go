@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/servertest"
+	"github.com/sluice-live/sluice/internal/testmedia"
 	"github.com/sluice-live/sluice/test/e2e/browser"
 )
 
@@ -127,7 +128,8 @@ func TestPlayersOfPrivateChannels(t *testing.T) {
 	abroad := s.NewChannel(t, func(in *ivs.CreateChannelInput) {
 		in.PlaybackRestrictionPolicyArn = policy.PlaybackRestrictionPolicy.Arn
 	})
-	broadcast(t, s.RTMPURL(abroad))
+	encoder := testmedia.Publish(t, testmedia.Source{URL: s.RTMPURL(abroad), Width: 256, Height: 144, FPS: 10, BitRate: 100_000}) // until the test ends
+	t.Cleanup(func() { _ = encoder.Stop() })
 	servertest.Eventually(t, "the restricted channel refuses us", func() bool {
 		status, _, _ := servertest.Get(t, *abroad.PlaybackUrl)
 		return status == http.StatusForbidden
