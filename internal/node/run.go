@@ -124,7 +124,7 @@ func (n *node) open(ctx context.Context) error {
 		if n.store, err = OpenStore(ctx, n.cfg); err != nil {
 			return err
 		}
-		n.store.Cache(int64(n.cfg.StoreCache)) // a SQLite file is below the directory that is locked
+		n.cache()
 		if n.cfg.Roles.Has(config.Control) {
 			if n.admin, err = adminKey(ctx, n.store, n.cfg, n.opts.AccessKeyID, n.opts.SecretAccessKey); err != nil {
 				return err

@@ -28,6 +28,21 @@ type cache struct {
 	results map[string]*result
 	scopes  map[scope]*pages
 	doubt   []change // what is being committed
+	hits    int64    // reads that were answered from memory
+	misses  int64    // and those that were not, and could have been
+}
+
+// CacheStats is what a cache has done since the start, and holds.
+type CacheStats struct{ Hits, Misses, Bytes int64 }
+
+// CacheStats tells how s uses its memory: zeros without Cache.
+func (s *Store) CacheStats() CacheStats {
+	if s.cache == nil {
+		return CacheStats{}
+	}
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return CacheStats{s.cache.hits, s.cache.misses, s.cache.size}
 }
 
 // A result is the rows of one read. What it has is not changed once it is ready.
@@ -248,6 +263,9 @@ func (c *cache) checked(q Query, digest func() (string, error), read func() ([]R
 			return nil, err
 		}
 		if now == have.digest {
+			c.mu.Lock()
+			c.hits++
+			c.mu.Unlock()
 			return have.rows, nil
 		}
 	}
@@ -257,6 +275,7 @@ func (c *cache) checked(q Query, digest func() (string, error), read func() ([]R
 	}
 	mine := &result{filter: f, digest: digestOf(rows)}
 	c.mu.Lock()
+	c.misses++
 	c.drop(key)
 	c.results[key] = mine
 	c.mu.Unlock()
@@ -290,8 +309,13 @@ func (c *cache) find(key string, place func() *result) (rows []Row, mine *result
 		c.drop(key)
 		r = nil
 	}
+	if r != nil && r.ready {
+		c.hits++
+		return r.rows, nil
+	}
+	c.misses++
 	if r != nil {
-		return r.rows, nil // none while it is not ready
+		return nil, nil
 	}
 	if mine = place(); mine != nil {
 		c.results[key] = mine

@@ -24,6 +24,7 @@ const apiConns = 8
 // apiPhases are awsload's phases and their names in the table.
 var apiPhases = []struct{ op, name string }{
 	{"get", "GetChannel"},
+	{"get:1000", "GetChannel, of 1000"},
 	{"list:50", "ListChannels, page of 50"},
 	{"list:100", "ListChannels, page of 100"},
 	{"name", "ListChannels, by name"},

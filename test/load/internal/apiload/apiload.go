@@ -43,7 +43,7 @@ type Config struct {
 // Flags defines the flags of awsload.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.URL, "url", "http://127.0.0.1:8080", "endpoint")
-	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, list (a page of -page), list:N (a page of N), name (a page of one name), mix")
+	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, get:N (of N channels only), list (a page of -page), list:N (a page of N), name (a page of one name), mix")
 	fs.IntVar(&c.Conns, "c", 8, "connections")
 	fs.DurationVar(&c.Duration, "d", 10*time.Second, "length of a phase")
 	fs.BoolVar(&c.Half, "half", false, "repeat each phase at half the rate it reached, for its latency")
@@ -146,9 +146,12 @@ func pageOf(op string, page int) (int, error) {
 	case "list", "name", "mix":
 		return page, nil
 	}
-	n, ok := strings.CutPrefix(op, "list:")
+	how, n, _ := strings.Cut(op, ":")
 	size, err := strconv.Atoi(n)
-	if !ok || err != nil || size < 1 {
+	if how == "get" && err == nil && size > 0 {
+		return 0, nil
+	}
+	if how != "list" || err != nil || size < 1 {
 		return 0, fmt.Errorf("apiload: unknown phase %q", op)
 	}
 	return size, nil
@@ -324,6 +327,9 @@ func (l *load) one(ctx context.Context, c *conn, op string) error {
 	l.made++
 	n, arn, name := l.made, "", ""
 	if m := len(l.arns); m > 0 {
+		if of, err := strconv.Atoi(strings.TrimPrefix(op, "get:")); err == nil {
+			m = min(m, of)
+		}
 		arn = l.arns[n%m]
 	}
 	if m := len(l.names); m > 0 {
@@ -345,15 +351,16 @@ func (l *load) one(ctx context.Context, c *conn, op string) error {
 		defer l.mu.Unlock()
 		l.arns, l.names = append(l.arns, arn), append(l.names, name)
 		return nil
-	case "get":
-		_, err := c.post(ctx, "/GetChannel", fmt.Appendf(nil, `{"arn":%q}`, arn))
-		return err
 	case "name":
 		_, err := c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d,"filterByName":%q}`, l.cfg.Page, name))
 		return err
 	}
 	page, err := pageOf(op, l.cfg.Page)
 	if err != nil {
+		return err
+	}
+	if page == 0 { // get:N
+		_, err := c.post(ctx, "/GetChannel", fmt.Appendf(nil, `{"arn":%q}`, arn))
 		return err
 	}
 	_, err = c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d}`, page))

@@ -103,12 +103,13 @@ func TestRunFails(t *testing.T) {
 		change func(*Config)
 		want   error // nil: any
 	}{
-		"a wrong key":       {func(c *Config) { c.AccessKey = "other" }, nil},
-		"no secret":         {func(c *Config) { c.SecretEnv = "SK_UNSET" }, nil},
-		"an unknown phase":  {func(c *Config) { c.Ops = "drop" }, nil},
-		"a page of nothing": {func(c *Config) { c.Ops = "list:0" }, nil},
-		"another machine":   {func(c *Config) { c.URL = "http://192.0.2.1:80" }, loopback.ErrRefused},
-		"nobody listens":    {func(c *Config) { c.URL = "http://127.0.0.1:1" }, nil},
+		"a wrong key":        {func(c *Config) { c.AccessKey = "other" }, nil},
+		"no secret":          {func(c *Config) { c.SecretEnv = "SK_UNSET" }, nil},
+		"an unknown phase":   {func(c *Config) { c.Ops = "drop" }, nil},
+		"a page of nothing":  {func(c *Config) { c.Ops = "list:0" }, nil},
+		"one of no channels": {func(c *Config) { c.Ops = "get:0" }, nil},
+		"another machine":    {func(c *Config) { c.URL = "http://192.0.2.1:80" }, loopback.ErrRefused},
+		"nobody listens":     {func(c *Config) { c.URL = "http://127.0.0.1:1" }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, &api{})
