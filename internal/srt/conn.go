@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -14,7 +13,7 @@ import (
 // other methods may be called from any.
 type Conn struct {
 	l       *Listener
-	remote  netip.AddrPort
+	remote  peer
 	local   uint32 // socket id by which the caller reaches it
 	peer    uint32 // the caller's
 	latency time.Duration

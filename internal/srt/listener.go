@@ -37,6 +37,8 @@ type Listener struct {
 	secret  [32]byte  // of the cookies
 	pool    sync.Pool // of *datagram
 
+	calls sync.WaitGroup // of handle; added to under mu while not over
+
 	mu      sync.Mutex // guards all below
 	over    bool       // no more callers
 	active  int        // requests being decided, and connections
@@ -74,6 +76,9 @@ func Listen(addr string, cfg Config) (*Listener, error) {
 	}
 	l.pc = pc.(*net.UDPConn)
 	_ = l.pc.SetReadBuffer(receiveBuffer) // as much as the system gives
+	if l.pc.LocalAddr().(*net.UDPAddr).IP.IsUnspecified() {
+		wantSource(l.pc)
+	}
 	return l, nil
 }
 
@@ -88,7 +93,6 @@ func (l *Listener) now() int64 { return time.Since(l.started).Microseconds() }
 // request and serves the connection. When Serve returns, every call has.
 func (l *Listener) Serve(ctx context.Context, handle func(ctx context.Context, r *Request)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var calls sync.WaitGroup
 	closed := make(chan struct{})
 	go func() { // ends with ctx, after the calls
 		defer close(closed)
@@ -96,10 +100,12 @@ func (l *Listener) Serve(ctx context.Context, handle func(ctx context.Context, r
 		l.mu.Lock()
 		l.over = true
 		l.mu.Unlock()
-		calls.Wait()
+		l.calls.Wait()
 		l.pc.Close()
 	}()
-	err := l.read(func(r *Request) { calls.Go(func() { l.call(ctx, handle, r) }) })
+	err := l.read(func(r *Request) {
+		go l.call(ctx, handle, r) // Serve waits for it
+	})
 	if ctx.Err() != nil {
 		err = nil
 	}
@@ -109,6 +115,7 @@ func (l *Listener) Serve(ctx context.Context, handle func(ctx context.Context, r
 }
 
 func (l *Listener) call(ctx context.Context, handle func(context.Context, *Request), r *Request) {
+	defer l.calls.Done()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -126,8 +133,9 @@ const maxFailures = 1000
 // read dispatches datagrams until the socket is closed.
 func (l *Listener) read(serve func(*Request)) error {
 	d, failures := l.pool.Get().(*datagram), 0
+	var oob [sourceRoom]byte
 	for {
-		n, from, err := l.pc.ReadFromUDPAddrPort(d.buf[:])
+		n, came, _, from, err := l.pc.ReadMsgUDPAddrPort(d.buf[:], oob[:])
 		if err != nil {
 			// Some systems report here that an earlier send did not arrive.
 			if failures++; failures > maxFailures || errors.Is(err, net.ErrClosed) {
@@ -140,28 +148,33 @@ func (l *Listener) read(serve func(*Request)) error {
 		if !ok {
 			continue
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		if p.socket == 0 {
 			if p.control && p.kind == ctlHandshake {
-				l.greet(p, from, serve)
+				l.greet(p, peer{from, sourceOf(oob[:came])}, serve)
 			}
 			continue
 		}
 		l.mu.Lock()
 		c := l.conns[p.socket]
 		l.mu.Unlock()
-		if c != nil && c.remote == from && c.handle(p, d, l.now()) {
+		if c != nil && c.remote.addr == from && c.handle(p, d, l.now()) {
 			d = l.pool.Get().(*datagram)
 		}
 	}
 }
 
+// A peer is where a caller is, and from where to answer it.
+type peer struct {
+	addr netip.AddrPort // as the socket has it: IPv4 may come within IPv6
+	from source
+}
+
 // send sends a datagram. What fails is lost, as it may be on the way.
-func (l *Listener) send(b []byte, to netip.AddrPort) { _, _ = l.pc.WriteToUDPAddrPort(b, to) }
+func (l *Listener) send(b []byte, to peer) { _, _, _ = l.pc.WriteMsgUDPAddrPort(b, to.from, to.addr) }
 
 // greet answers a handshake. Nothing is kept of a caller before it has shown, by a
 // cookie, that it is where it says.
-func (l *Listener) greet(p packet, from netip.AddrPort, serve func(*Request)) {
+func (l *Listener) greet(p packet, from peer, serve func(*Request)) {
 	h, err := parseHandshake(p.payload)
 	if err != nil {
 		l.cfg.Refused(Rogue)
@@ -169,16 +182,16 @@ func (l *Listener) greet(p packet, from netip.AddrPort, serve func(*Request)) {
 	}
 	now := time.Now()
 	if h.typ == hsInduction {
-		h.version, h.cipher, h.extension, h.cookie = 5, 0, inductionMagic, l.cookie(from, now)
+		h.version, h.cipher, h.extension, h.cookie = 5, 0, inductionMagic, l.cookie(from.addr, now)
 		l.answer(h, from)
 		return
 	}
-	if h.typ != hsConclusion || h.cookie != l.cookie(from, now) && h.cookie != l.cookie(from, now.Add(-cookieTime)) {
+	if h.typ != hsConclusion || h.cookie != l.cookie(from.addr, now) && h.cookie != l.cookie(from.addr, now.Add(-cookieTime)) {
 		l.cfg.Refused(Rogue)
 		return
 	}
 	h.cookie = 0
-	r := &Request{l: l, from: caller{from, h.socket}, handshake: h, clock: l.now() - int64(p.timestamp), timestamp: p.timestamp}
+	r := &Request{l: l, peer: from, from: caller{from.addr, h.socket}, handshake: h, clock: l.now() - int64(p.timestamp), timestamp: p.timestamp}
 	if reason := h.unfit(); reason != 0 {
 		l.refuse(r, reason)
 		return
@@ -205,7 +218,7 @@ func (l *Listener) answerRefusal(r *Request, reason Reason) {
 	h := r.handshake
 	h.typ, h.km, h.streamID, h.congestion = refused+uint32(reason), nil, "", ""
 	h.cipher, h.extension = 0, 0
-	l.answer(h, r.from.addr)
+	l.answer(h, r.peer)
 }
 
 // enter makes room for a request. A caller that repeats its own is given the answer
@@ -223,13 +236,14 @@ func (l *Listener) enter(r *Request) (repeat []byte, reason Reason) {
 		return nil, Backlog
 	}
 	l.active++
+	l.calls.Add(1)
 	l.callers[r.from] = &entry{}
 	r.entered = true
 	return nil, 0
 }
 
 // answer sends a handshake to whom it came from.
-func (l *Listener) answer(h handshake, to netip.AddrPort) { l.send(l.handshake(h, to), to) }
+func (l *Listener) answer(h handshake, to peer) { l.send(l.handshake(h, to.addr), to) }
 
 func (l *Listener) handshake(h handshake, to netip.AddrPort) []byte {
 	b := make([]byte, 0, 256)
@@ -257,12 +271,13 @@ func (l *Listener) forget(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c.local)
-	delete(l.callers, caller{c.remote, c.peer})
+	delete(l.callers, caller{c.remote.addr, c.peer})
 }
 
 // A Request is a caller that wants to send. Accept or Refuse decides, once.
 type Request struct {
 	l         *Listener
+	peer      peer
 	from      caller
 	handshake handshake
 	clock     int64  // ours when the caller's was 0, microseconds
@@ -272,7 +287,9 @@ type Request struct {
 }
 
 // Remote is the address of the caller.
-func (r *Request) Remote() netip.AddrPort { return r.from.addr }
+func (r *Request) Remote() netip.AddrPort {
+	return netip.AddrPortFrom(r.peer.addr.Addr().Unmap(), r.peer.addr.Port())
+}
 
 // StreamID is what the caller says it sends; a secret may be in it.
 func (r *Request) StreamID() string { return r.handshake.streamID }
@@ -319,7 +336,7 @@ func (r *Request) Accept() (*Conn, error) {
 	}
 	now := r.l.now()
 	c := &Conn{
-		l: r.l, remote: r.from.addr, peer: r.from.socket, latency: r.Latency(), keys: r.keys,
+		l: r.l, remote: r.peer, peer: r.from.socket, latency: r.Latency(), keys: r.keys,
 		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour),
 		window: newWindow(r.handshake.isn), clock: clock{base: r.clock, newest: int64(r.timestamp)},
 		heard: now, spoke: now, rtt: initialRTT, dev: initialRTT / 2,
@@ -340,7 +357,7 @@ func (r *Request) Accept() (*Conn, error) {
 		c.local = binary.BigEndian.Uint32(b[:]) >> 2
 	}
 	h.ours = c.local
-	answer := r.l.handshake(h, c.remote)
+	answer := r.l.handshake(h, c.remote.addr)
 	r.l.conns[c.local] = c
 	r.l.callers[r.from] = &entry{answer: answer}
 	r.l.send(answer, c.remote)
