@@ -10,7 +10,7 @@ export CGO_ENABLED ?= 0
 go_build := go build -trimpath -ldflags '-X main.release=$(VERSION)'
 
 # Nothing that the tests can use may be skipped: they fail when it is not there.
-require := $(foreach part,POSTGRES NATS S3 FFMPEG CHROMIUM NODE,SLUICE_TEST_REQUIRE_$(part)=1)
+require := $(foreach part,POSTGRES NATS S3 FFMPEG GSTREAMER CHROMIUM NODE,SLUICE_TEST_REQUIRE_$(part)=1)
 
 .PHONY: help
 help: ## list the targets

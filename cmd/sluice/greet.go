@@ -17,6 +17,9 @@ func greet(w io.Writer, r node.Ready) {
 	if r.RTMPS != "" {
 		fmt.Fprintf(w, "  RTMPS ingest      rtmps://%s/app/<stream key>\n", r.RTMPS)
 	}
+	if r.SRT != "" {
+		fmt.Fprintf(w, "  SRT ingest        srt://%s?streamid=<stream key>&passphrase=<passphrase>\n", r.SRT)
+	}
 	if r.Watch != "" {
 		fmt.Fprintf(w, "  Watch the demo    %s\n", r.Watch)
 	}

@@ -257,7 +257,7 @@ func TestFailedStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer pc.Close()
+			defer func() { _ = pc.Close() }()
 			go func() { // ends with the listener; whoever expects a protocol is disappointed
 				for c, err := ln.Accept(); err == nil; c, err = ln.Accept() {
 					c.Close()

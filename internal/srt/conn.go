@@ -306,11 +306,11 @@ func (c *Conn) rekey(message []byte, now int64) {
 }
 
 // Close ends the connection and tells the caller so. Next must not be under way.
-func (c *Conn) Close() error {
+func (c *Conn) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil
+		return
 	}
 	if !c.shutdown {
 		c.control(c.l.now(), ctlShutdown, 0, 0, 0, 0, 0, 0)
@@ -330,7 +330,6 @@ func (c *Conn) Close() error {
 		c.last = nil
 	}
 	c.l.forget(c)
-	return nil
 }
 
 // acknowledgements remembers when the newest ones were sent.

@@ -101,7 +101,7 @@ func (l *Listener) Serve(ctx context.Context, handle func(ctx context.Context, r
 		l.over = true
 		l.mu.Unlock()
 		l.calls.Wait()
-		l.pc.Close()
+		_ = l.pc.Close() // nobody uses it any more
 	}()
 	err := l.read(func(r *Request) {
 		go l.call(ctx, handle, r) // Serve waits for it

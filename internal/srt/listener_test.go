@@ -170,7 +170,7 @@ func TestMaxConns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 	}
 	_, err := dialTest(t, l.Addr().String(), CallerConfig{})
 	if e, ok := errors.AsType[*RefusedError](err); !ok || e.Reason != Backlog {
@@ -238,8 +238,7 @@ func newRelay(t testing.TB, to net.Addr, mangle func(toListener bool, b []byte) 
 		}, false)
 	})
 	t.Cleanup(func() {
-		front.Close()
-		back.Close()
+		_ = errors.Join(front.Close(), back.Close())
 		r.done.Wait()
 	})
 	return r
@@ -485,7 +484,7 @@ func FuzzConnection(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pc.Close()
+		defer func() { _ = pc.Close() }()
 		l := &Listener{cfg: Config{}, pc: pc, started: time.Now(), conns: map[uint32]*Conn{}, callers: map[caller]*entry{}}
 		l.pool.New = func() any { return new(datagram) }
 		const first = seqMask - 3

@@ -36,7 +36,7 @@ func TestCertificateIsReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() { _ = c.Close() })
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.String(), c
 	}
 	before, encoder := served(srv.RTMPS)
@@ -49,7 +49,7 @@ func TestCertificateIsReplaced(t *testing.T) {
 	for _, addr := range []string{srv.RTMPS, srv.HTTP} {
 		servertest.Eventually(t, "the new certificate is served", func() bool {
 			now, c := served(addr)
-			c.Close() // one address may have so many that do not publish
+			_ = c.Close() // one address may have so many that do not publish
 			return now != before
 		})
 	}

@@ -62,12 +62,12 @@ func (f *feed) Program(streams []mpegts.Stream) (wanted []uint16, err error) {
 	var video, audio mpegts.Stream
 	var others []foreign
 	for _, s := range streams {
-		switch {
-		case s.Type == typeH264:
+		switch s.Type {
+		case typeH264:
 			if video.PID == 0 {
 				video = s
 			}
-		case s.Type == typeADTS, s.Type == typeLATM:
+		case typeADTS, typeLATM:
 			if audio.PID == 0 {
 				audio = s
 			}

@@ -236,7 +236,7 @@ func (s *Server) run(ctx context.Context, log *slog.Logger, c *wire.Conn, sessio
 	f.count(stats)
 	s.metrics.ended.WithLabelValues(reason).Inc()
 	session.Close(reason == endUnpublished)
-	_ = c.Close() // the caller hears it, or not
+	c.Close()
 	log.LogAttrs(ctx, slog.LevelInfo, "publication ended", slog.String("reason", reason), slog.Any("err", err),
 		slog.Duration("after", time.Since(started)), slog.Int64("packets", stats.Packets), slog.Int64("bytes", stats.Bytes),
 		slog.Int64("lost", stats.Lost), slog.Int64("retransmitted", stats.Retransmitted), slog.Int64("dropped", f.dropped),
