@@ -7,7 +7,7 @@
 // one byte by byte from how long a refusal takes. The answer itself tells a key that
 // there is not from a wrong signature, as AWS's does.
 //
-// A signature is good for five minutes, as on AWS; there is no memory of the ones seen,
+// A signature is good for fifteen minutes, as on AWS; there is no memory of the ones seen,
 // so within that time the same request can be sent again.
 //
 // The canonical form is computed here and not by a signing library, for three reasons
@@ -42,7 +42,7 @@ const (
 	unsigned   = "UNSIGNED-PAYLOAD"
 
 	// maxSkew is how far a signature's time may be from ours, either way.
-	maxSkew = 5 * time.Minute
+	maxSkew = 15 * time.Minute
 )
 
 // A Credential is what an access key id stands for.
@@ -236,7 +236,7 @@ func (c *claim) checkTime(now time.Time) error {
 	now = now.UTC()
 	format := func(t time.Time) string { return t.UTC().Format(timeFormat) }
 	if latest := now.Add(maxSkew); c.time.After(latest) {
-		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)",
+		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 15 min.)",
 			format(c.time), format(latest), format(now))}
 	}
 	if c.expires > 0 {
@@ -246,7 +246,7 @@ func (c *claim) checkTime(now time.Time) error {
 		return nil
 	}
 	if earliest := now.Add(-maxSkew); c.time.Before(earliest) {
-		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)",
+		return &Error{"InvalidSignatureException", fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 15 min.)",
 			format(c.time), format(earliest), format(now))}
 	}
 	return nil

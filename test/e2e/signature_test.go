@@ -47,19 +47,19 @@ func TestSignaturesAreChecked(t *testing.T) {
 		"an unknown key": {func() *http.Request {
 			return list.sign(t, srv, stranger)
 		}, "UnrecognizedClientException", "security token included in the request is invalid"},
-		"a clock 10 minutes behind": {func() *http.Request {
+		"a clock 16 minutes behind": {func() *http.Request {
 			c := list
-			c.time = time.Now().Add(-10 * time.Minute)
+			c.time = time.Now().Add(-16 * time.Minute)
 			return c.sign(t, srv, good)
 		}, "InvalidSignatureException", "Signature expired"},
-		"a clock 10 minutes ahead": {func() *http.Request {
+		"a clock 16 minutes ahead": {func() *http.Request {
 			c := list
-			c.time = time.Now().Add(10 * time.Minute)
+			c.time = time.Now().Add(16 * time.Minute)
 			return c.sign(t, srv, good)
 		}, "InvalidSignatureException", "Signature not yet current"},
-		"a clock 3 minutes behind": {func() *http.Request {
+		"a clock 14 minutes behind": {func() *http.Request {
 			c := list
-			c.time = time.Now().Add(-3 * time.Minute)
+			c.time = time.Now().Add(-14 * time.Minute)
 			return c.sign(t, srv, good)
 		}, "", ""},
 		"another body": {func() *http.Request {
@@ -82,7 +82,7 @@ func TestSignaturesAreChecked(t *testing.T) {
 			req.Header.Set("Authorization", strings.Replace(req.Header.Get("Authorization"), "/us-west-2/", "/eu-west-1/", 1))
 			return req
 		}, "InvalidSignatureException", ""},
-		"a request of 16 minutes ago, again": {func() *http.Request {
+		"a request of 17 minutes ago, again": {func() *http.Request {
 			c := list
 			c.time = time.Now().Add(-16 * time.Minute)
 			return c.sign(t, srv, good)
