@@ -101,8 +101,9 @@ func policy(media []string) (string, error) {
 		}
 		sources += " " + u.Scheme + "://" + u.Host
 	}
+	// hls.js shows timed metadata in text tracks, which it makes of data: URLs.
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-		"worker-src 'self' blob:; media-src blob: " + sources + "; connect-src " + sources + "; " +
+		"worker-src 'self' blob:; media-src blob: data: " + sources + "; connect-src " + sources + "; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'self'", nil
 }
 

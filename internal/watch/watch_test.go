@@ -159,7 +159,7 @@ func TestPolicyAllowsOnlyWhatThePageNeeds(t *testing.T) {
 	srv := start(t, dist(), Config{Media: []string{"https://media.example:8443", "http://127.0.0.1:1/"}})
 	res, _ := get(t, srv, "/watch/AbCdEf123456")
 	want := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; worker-src 'self' blob:; " +
-		"media-src blob: 'self' https://media.example:8443 http://127.0.0.1:1; " +
+		"media-src blob: data: 'self' https://media.example:8443 http://127.0.0.1:1; " +
 		"connect-src 'self' https://media.example:8443 http://127.0.0.1:1; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 	if got := res.Header.Get("Content-Security-Policy"); got != want {
