@@ -18,6 +18,7 @@ var levels = map[string]int{
 	"internal/rtmp":      0,
 	"internal/srt":       0,
 	"internal/lifecycle": 0,
+	"internal/audience":  0,
 
 	"internal/config":     1,
 	"internal/httpserver": 1,

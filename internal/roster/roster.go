@@ -53,7 +53,8 @@ type Roster struct {
 	now func() time.Time
 
 	mu      sync.RWMutex
-	entries map[live.ARN]held // guarded by mu; bounded by the number of live streams
+	entries map[live.ARN]held   // guarded by mu; bounded by the number of live streams
+	streams map[string]live.ARN // channel of each of those by stream id; guarded by mu
 }
 
 type held struct {
@@ -63,7 +64,7 @@ type held struct {
 
 // New returns an empty roster; Run fills it and keeps it true.
 func New(b wire, now func() time.Time) *Roster {
-	return &Roster{bus: b, now: now, entries: map[live.ARN]held{}}
+	return &Roster{bus: b, now: now, entries: map[live.ARN]held{}, streams: map[string]live.ARN{}}
 }
 
 // Run listens to announcements until ctx is done. started is called once the roster
@@ -101,11 +102,18 @@ func (r *Roster) apply(e Entry) {
 	if old, ok := r.entries[e.Channel]; ok && old.Generation > e.Generation {
 		return // a late word from a former owner
 	}
+	r.drop(e.Channel)
 	if e.Gone {
-		delete(r.entries, e.Channel)
 		return
 	}
 	r.entries[e.Channel] = held{e, r.now()}
+	r.streams[e.Stream] = e.Channel
+}
+
+// drop forgets the stream of a channel, with mu held.
+func (r *Roster) drop(channel live.ARN) {
+	delete(r.streams, r.entries[channel].Stream)
+	delete(r.entries, channel)
 }
 
 func (r *Roster) expire() {
@@ -113,7 +121,7 @@ func (r *Roster) expire() {
 	defer r.mu.Unlock()
 	for arn, h := range r.entries {
 		if r.now().Sub(h.seen) > Expiry {
-			delete(r.entries, arn)
+			r.drop(arn)
 		}
 	}
 }
@@ -139,6 +147,14 @@ func (r *Roster) Get(channel live.ARN) (live.State, bool) {
 	defer r.mu.RUnlock()
 	h, ok := r.entries[channel]
 	return h.State, ok
+}
+
+// ByStream returns a live stream by its id.
+func (r *Roster) ByStream(id string) (live.State, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	channel, ok := r.streams[id]
+	return r.entries[channel].State, ok
 }
 
 // Len is the number of live streams known.

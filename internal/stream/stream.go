@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/audience"
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/ingest"
 	"github.com/sluice-live/sluice/internal/live"
@@ -32,7 +33,8 @@ type Stream struct {
 	restriction *playback.Restriction // as it was at go-live; nil for none
 
 	media    *packager.Presentation
-	audience *audience
+	audience *audience.Audience         // at this node
+	remote   remote                     // at others
 	built    chan []*packager.Rendition // tells run of the renditions; holds one
 	done     chan struct{}              // closed by end
 	finished chan struct{}              // closed by Streams.release: the channel is free
@@ -73,7 +75,7 @@ func newStream(owner *Streams, ch live.Channel, r ingest.Request, l multitrack.L
 	st := &Stream{
 		owner: owner, id: id, channel: ch, born: now,
 		log:   owner.log.With("channel", ch.ARN.String(), "stream", id),
-		media: packager.NewPresentation(), audience: newAudience(now),
+		media: packager.NewPresentation(), audience: audience.New(now),
 		watched: now, built: make(chan []*packager.Rendition, 1),
 		done: make(chan struct{}), finished: make(chan struct{}),
 		events: emitted{woken: make(chan struct{}, 1)},

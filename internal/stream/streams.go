@@ -120,6 +120,11 @@ func (s *Streams) Run(ctx context.Context) error {
 		return fmt.Errorf("stream: %w", err)
 	}
 	defer stop()
+	deaf, err := s.roster.OnViews(ctx, s.cfg.Node, s.hearViews)
+	if err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
+	defer deaf()
 	tick := time.NewTicker(roster.Interval)
 	defer tick.Stop()
 	second := time.NewTicker(measureEvery)

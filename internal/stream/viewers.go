@@ -1,94 +1,88 @@
 package stream
 
 import (
-	"hash/maphash"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/sluice-live/sluice/internal/roster"
 )
 
-// A viewer counts while it asked for a playlist less than viewTime ago. A new one is
-// counted at the next announcement (low-latency.md 10: within 15 s up, 60 s down).
-const viewTime = 30 * time.Second
+// maxReporters bounds how many other nodes one stream counts viewers of.
+const maxReporters = 4096
 
-// Bounds of what one stream remembers of its audience.
-const (
-	maxViewers = 1 << 18 // past it the count stands still
-	maxAgent   = 256     // bytes of a user agent that tell it from another
-	shards     = 32      // of the memory, so that counting holds up few who ask
-)
+// remote is the viewers that other nodes have of a stream. A node that is silent for as
+// long as a stream may be has none any more.
+type remote struct {
+	mu    sync.Mutex
+	nodes map[string]report // by node; guarded by mu
+}
 
-// audience counts the views of a stream. Those with a session are counted exactly. Of a
-// public stream, whose URLs are the same for everybody, there is one for each pair of
-// address and user agent.
-type audience struct {
-	seed  maphash.Seed
-	since time.Time // what times are counted from, so that a clock that is set moves nobody
-	shard [shards]struct {
-		mu   sync.Mutex
-		seen map[uint64]time.Duration // fingerprint to its last request; guarded by mu
+type report struct {
+	viewers int64
+	seen    time.Time
+}
+
+// note takes the word of a node. Past maxReporters it hears of no new ones.
+func (r *remote) note(node string, viewers int64, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if viewers <= 0 {
+		delete(r.nodes, node)
+		return
+	}
+	if r.nodes == nil {
+		r.nodes = map[string]report{}
+	}
+	if _, known := r.nodes[node]; known || len(r.nodes) < maxReporters {
+		r.nodes[node] = report{viewers, now}
 	}
 }
 
-func newAudience(now time.Time) *audience {
-	a := &audience{seed: maphash.MakeSeed(), since: now}
-	for i := range a.shard {
-		a.shard[i].seen = map[uint64]time.Duration{}
-	}
-	return a
-}
-
-// note counts whoever asked at now. Every request for a playlist comes through here.
-func (a *audience) note(addr netip.Addr, agent string, now time.Time) {
-	var h maphash.Hash
-	h.SetSeed(a.seed)
-	ip := addr.As16()
-	_, _ = h.Write(ip[:])
-	_, _ = h.WriteString(agent[:min(len(agent), maxAgent)])
-	a.see(h.Sum64(), now)
-}
-
-// see counts a view at now, by a number that is its own.
-func (a *audience) see(id uint64, now time.Time) {
-	s := &a.shard[id%shards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.seen[id]; known || len(s.seen) < maxViewers/shards {
-		s.seen[id] = now.Sub(a.since)
-	}
-}
-
-// count forgets who has left and returns how many are here.
-func (a *audience) count(now time.Time) int64 {
-	old := now.Sub(a.since) - viewTime
-	var n int64
-	for i := range a.shard {
-		n += a.countShard(i, old)
+// count forgets silent nodes and returns the sum of the others.
+func (r *remote) count(now time.Time) (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for node, x := range r.nodes {
+		if now.Sub(x.seen) > roster.Expiry {
+			delete(r.nodes, node)
+			continue
+		}
+		n += x.viewers
 	}
 	return n
 }
 
-func (a *audience) countShard(i int, old time.Duration) int64 {
-	s := &a.shard[i]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, at := range s.seen {
-		if at < old {
-			delete(s.seen, id)
-		}
-	}
-	return int64(len(s.seen))
-}
-
 // Viewed notes that a client, by its address and user agent, asked for a playlist.
 func (st *Stream) Viewed(addr netip.Addr, agent string) {
-	st.audience.note(addr, agent, time.Now())
+	st.audience.Note(addr, agent, time.Now())
+	st.Wanted()
+}
+
+// ViewedBy notes that a viewer asked for a playlist, by the number of the session.
+func (st *Stream) ViewedBy(session uint64) {
+	st.audience.See(session, time.Now())
+	st.Wanted()
+}
+
+// Wanted notes that somebody watches who is counted elsewhere.
+func (st *Stream) Wanted() {
 	if l := st.ladder.Load(); l != nil {
 		l.viewed()
 	}
 }
 
-// ViewedBy notes that a viewer asked for a playlist, by the number of the session.
-func (st *Stream) ViewedBy(session uint64) { st.audience.see(session, time.Now()) }
+func (st *Stream) viewers(now time.Time) int64 {
+	return st.audience.Count(now) + st.remote.count(now)
+}
 
-func (st *Stream) viewers(now time.Time) int64 { return st.audience.count(now) }
+// hearViews takes what other nodes say of the viewers of this node's streams.
+func (s *Streams) hearViews(_ context.Context, v roster.Views) {
+	now := time.Now()
+	for id, n := range v.Streams {
+		if st, ok := s.Stream(id); ok && v.Node != s.cfg.Node {
+			st.remote.note(v.Node, n, now)
+		}
+	}
+}

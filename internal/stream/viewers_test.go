@@ -2,104 +2,55 @@ package stream
 
 import (
 	"fmt"
-	"net/netip"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-live/sluice/internal/roster"
 )
 
-func TestViewers(t *testing.T) {
-	t0 := time.Now()
-	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
-	long := strings.Repeat("x", maxAgent)
-	type ask struct {
-		at    time.Duration
-		addr  netip.Addr
-		agent string
+func TestViewersOfOtherNodes(t *testing.T) {
+	t0 := time.Unix(1000, 0)
+	type word struct {
+		at      time.Duration
+		node    string
+		viewers int64
 	}
 	for name, tt := range map[string]struct {
-		asks []ask
-		at   time.Duration
-		want int64
+		words []word
+		at    time.Duration
+		want  int64
 	}{
-		"nobody":                              {nil, 0, 0},
-		"who asks again counts once":          {[]ask{{0, one, "a"}, {time.Second, one, "a"}}, time.Second, 1},
-		"two addresses are two":               {[]ask{{0, one, "a"}, {0, two, "a"}}, 0, 2},
-		"two agents at one address are two":   {[]ask{{0, one, "a"}, {0, one, "b"}}, 0, 2},
-		"only the start of an agent counts":   {[]ask{{0, one, long + "a"}, {0, one, long + "b"}}, 0, 1},
-		"no address is an address":            {[]ask{{0, netip.Addr{}, "a"}, {0, netip.Addr{}, "a"}}, 0, 1},
-		"who is silent for 30 s still counts": {[]ask{{0, one, "a"}}, viewTime, 1},
-		"and no longer":                       {[]ask{{0, one, "a"}}, viewTime + 1, 0},
-		"who asks within 30 s stays":          {[]ask{{0, one, "a"}, {20 * time.Second, one, "a"}}, 45 * time.Second, 1},
-		"who leaves takes nobody along":       {[]ask{{0, one, "a"}, {20 * time.Second, two, "a"}}, 45 * time.Second, 1},
+		"no node":                         {nil, 0, 0},
+		"nodes add up":                    {[]word{{0, "b", 2}, {0, "c", 3}}, 0, 5},
+		"the newest word of a node":       {[]word{{0, "b", 2}, {time.Second, "b", 7}}, time.Second, 7},
+		"none is none":                    {[]word{{0, "b", 2}, {0, "b", 0}}, 0, 0},
+		"fewer than none is none":         {[]word{{0, "b", -5}, {0, "c", 1}}, 0, 1},
+		"a node that lost three counts":   {[]word{{0, "b", 2}}, roster.Expiry, 2},
+		"a silent node does not":          {[]word{{0, "b", 2}, {time.Second, "c", 1}}, roster.Expiry + 1, 1},
+		"one that comes back counts anew": {[]word{{0, "b", 2}, {time.Minute, "b", 4}}, time.Minute, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAudience(t0)
-			for _, x := range tt.asks {
-				a.note(x.addr, x.agent, t0.Add(x.at))
+			var r remote
+			for _, w := range tt.words {
+				r.note(w.node, w.viewers, t0.Add(w.at))
 			}
-			if got := a.count(t0.Add(tt.at)); got != tt.want {
+			if got := r.count(t0.Add(tt.at)); got != tt.want {
 				t.Errorf("count = %d, want %d", got, tt.want)
 			}
 		})
 	}
 }
 
-// What is remembered is bounded, and counting gives it back.
-func TestViewersAreBounded(t *testing.T) {
-	t0 := time.Now()
-	a := newAudience(t0)
-	addr := netip.MustParseAddr("192.0.2.1")
-	for i := range maxViewers + maxViewers/4 {
-		a.note(addr, fmt.Sprint(i), t0)
+func TestReportersAreBounded(t *testing.T) {
+	var r remote
+	now := time.Unix(1000, 0)
+	for i := range maxReporters + 10 {
+		r.note(fmt.Sprint(i), 1, now)
 	}
-	if got := a.count(t0); got > maxViewers || got < maxViewers*9/10 {
-		t.Errorf("count = %d of more, want about %d", got, maxViewers)
+	if got := r.count(now); got != maxReporters {
+		t.Errorf("count = %d, want %d", got, maxReporters)
 	}
-	if got := a.count(t0.Add(viewTime + 1)); got != 0 {
-		t.Errorf("count = %d after all left", got)
+	if r.count(now.Add(time.Hour)); len(r.nodes) != 0 {
+		t.Errorf("%d nodes are remembered that are long silent", len(r.nodes))
 	}
-	for i := range a.shard {
-		if n := len(a.shard[i].seen); n != 0 {
-			t.Fatalf("shard %d still remembers %d", i, n)
-		}
-	}
-}
-
-func TestViewedDoesNotAllocate(t *testing.T) {
-	a, addr := newAudience(time.Now()), netip.MustParseAddr("192.0.2.1")
-	a.note(addr, "agent", time.Now())
-	if n := testing.AllocsPerRun(100, func() { a.note(addr, "agent", time.Now()) }); n > 0 {
-		t.Errorf("note allocates %v times", n)
-	}
-}
-
-// The cost of Viewed in every playlist request, with a hundred thousand viewers and
-// an announcement's count going on.
-func BenchmarkViewed(b *testing.B) {
-	const viewers = 100_000
-	a := newAudience(time.Now())
-	addrs := make([]netip.Addr, viewers)
-	for i := range addrs {
-		addrs[i] = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		a.note(addrs[i], "agent", time.Now())
-	}
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() { // ends with the benchmark
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				a.count(time.Now())
-			}
-		}
-	}()
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for i := 0; pb.Next(); i++ {
-			a.note(addrs[i%viewers], "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)", time.Now())
-		}
-	})
 }
