@@ -19,6 +19,7 @@ var levels = map[string]int{
 	"internal/srt":       0,
 	"internal/lifecycle": 0,
 	"internal/audience":  0,
+	"internal/leanhttp":  0,
 
 	"internal/config":     1,
 	"internal/httpserver": 1,

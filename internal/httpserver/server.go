@@ -15,10 +15,12 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
 
+	"github.com/sluice-live/sluice/internal/leanhttp"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 )
 
@@ -39,6 +41,10 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded headers are believed.
 	TrustedProxies []netip.Prefix
 
+	// Lean says which paths are served by leanhttp where it can, nil for none. The handler
+	// must not keep their requests.
+	Lean func(path string) bool
+
 	MaxConns          int           // open at once, more wait to be accepted; 0 means no limit
 	MaxHeaderBytes    int           // of one request; 0 means 64 KiB
 	ReadHeaderTimeout time.Duration // to send one header; 0 means 10 s
@@ -52,6 +58,7 @@ type Server struct {
 	ln   net.Listener
 	http *http.Server
 	tls  bool
+	lean *leanhttp.Server // of connections without TLS; nil with
 
 	proxies []netip.Prefix
 
@@ -60,6 +67,8 @@ type Server struct {
 	drain      context.CancelFunc
 	draining   <-chan struct{}
 	afterDrain func(func()) (stop func() bool)
+
+	open atomic.Int64 // connections with TLS
 
 	mu     sync.Mutex
 	active int           // requests being handled; guarded by mu
@@ -73,7 +82,7 @@ func Listen(ctx context.Context, log *slog.Logger, c Config, h http.Handler) (*S
 	if err != nil {
 		return nil, fmt.Errorf("httpserver: %w", err)
 	}
-	if c.MaxConns > 0 {
+	if c.MaxConns > 0 && c.Certificate != nil {
 		ln = netutil.LimitListener(ln, c.MaxConns)
 	}
 	var protocols http.Protocols
@@ -97,6 +106,9 @@ func Listen(ctx context.Context, log *slog.Logger, c Config, h http.Handler) (*S
 	}
 	if s.tls {
 		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Certificate}
+		s.http.ConnState = s.track
+	} else {
+		s.lean = newLean(log, c, h)
 	}
 	return s, nil
 }
@@ -121,7 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if s.tls {
 			served <- s.http.ServeTLS(s.ln, "", "")
 		} else {
-			served <- s.http.Serve(s.ln)
+			served <- s.serveLean(base)
 		}
 	}()
 
@@ -133,9 +145,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain()
 	left, end := lifecycle.Drain(ctx)
 	defer end()
-	if s.http.Shutdown(left) != nil { // the time was up
+	if s.shutdown(left) != nil { // the time was up
 		cut(ErrDrained)
-		_ = s.http.Close() // its error is that of closing sockets nobody uses now
+		s.cut()
 	}
 	err := <-served
 	s.wait()

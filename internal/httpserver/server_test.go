@@ -106,7 +106,14 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
+// The drain is the same for requests that leanhttp answers.
 func TestDrain(t *testing.T) {
+	for name, lean := range map[string]func(string) bool{"net/http": nil, "lean": func(string) bool { return true }} {
+		t.Run(name, func(t *testing.T) { drain(t, Config{Lean: lean}) })
+	}
+}
+
+func drain(t *testing.T, c Config) {
 	entered, finish := make(chan struct{}, 2), make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/work", func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +130,7 @@ func TestDrain(t *testing.T) {
 		fmt.Fprint(w, context.Cause(ctx))
 		close(finish) // so: work goes on while waiters have been told
 	})
-	s := listen(t, Config{}, mux)
+	s := listen(t, c, mux)
 	stop := start(t, s)
 	url := "http://" + s.Addr().String()
 

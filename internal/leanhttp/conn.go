@@ -165,4 +165,12 @@ func (h *handed) Read(b []byte) (int, error) {
 	return h.Conn.Read(b)
 }
 
+// CloseWrite lets net/http say goodbye to a client who is still sending.
+func (h *handed) CloseWrite() error {
+	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
 func (h *handed) Close() error { return h.conn.shut() }

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-live/sluice/internal/ingest/webrtc"
 	"github.com/sluice-live/sluice/internal/lifecycle"
 	"github.com/sluice-live/sluice/internal/multitrack"
+	"github.com/sluice-live/sluice/internal/origin"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/principal"
@@ -201,7 +202,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 	}
 	n.health.Register("store", n.store.Ping)
 	n.health.Register("bus", n.bus.Ready)
-	hc := httpserver.Config{Addr: n.cfg.HTTP, TrustedProxies: n.cfg.TrustedProxies, MaxConns: n.cfg.MaxConnections}
+	hc := httpserver.Config{Addr: n.cfg.HTTP, TrustedProxies: n.cfg.TrustedProxies, MaxConns: n.cfg.MaxConnections, Lean: origin.IsPlayback}
 	scheme := "http"
 	if n.cfg.TLSCert != "" {
 		hc.Certificate, scheme = n.cert, "https"
