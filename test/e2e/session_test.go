@@ -88,6 +88,10 @@ func cliSession(t *testing.T, c cli) {
 		var got struct{ StreamSession map[string]any }
 		c.must(t, &got, append([]string{"get-stream-session", "--channel-arn", arn}, args...)...)
 		id, _ = got.StreamSession["streamId"].(string)
+		// Whether the input starves for a moment is up to the speed of this machine.
+		got.StreamSession["truncatedEvents"] = slices.DeleteFunc(got.StreamSession["truncatedEvents"].([]any), func(e any) bool {
+			return e.(map[string]any)["type"] == "IVS Stream Health Change"
+		})
 		var unlike []string
 		mask(got.StreamSession, "", &unlike)
 		if diff := cmp.Diff(want, got.StreamSession); diff != "" || len(unlike) > 0 {
@@ -100,7 +104,7 @@ func cliSession(t *testing.T, c cli) {
 			StreamSession struct{ TruncatedEvents []any }
 		}
 		c.must(t, &got, "get-stream-session", "--channel-arn", arn)
-		return len(got.StreamSession.TruncatedEvents) == 2
+		return len(got.StreamSession.TruncatedEvents) >= 2
 	})
 	id := check("live")
 	if err := p.Stop(); err != nil {
