@@ -45,7 +45,7 @@ func TestBadStreamKeysAreRefused(t *testing.T) {
 		"a key over RTMPS":            {"rtmps://" + srv.RTMPS + "/app/sk_us-west-2_AbsentAbsent_nothing", "the stream key is not valid"},
 		"a deleted key":               {srv.RTMPURL(revoked), "the stream key is not valid"},
 		"a deleted channel's key":     {srv.RTMPURL(gone), "the stream key is not valid"},
-		"RTMP without insecureIngest": {srv.RTMPURL(secure), "use RTMPS"},
+		"RTMP without insecureIngest": {srv.RTMPURL(secure), "does not allow RTMP in the clear"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if s := refused(t, tt.url); s.Level != "error" || s.Code != rtmp.CodeBadName || !strings.Contains(s.Description, tt.why) {
