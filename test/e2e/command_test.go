@@ -32,14 +32,14 @@ func TestReadyFile(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatalf("%s: %v", b, err)
 	}
-	want := []string{"accessKeyId", "account", "chat", "http", "pid", "region", "rtmp", "rtmps", "secretAccessKey", "srt"}
+	want := []string{"accessKeyId", "account", "chat", "http", "pid", "region", "rtmp", "rtmps", "secretAccessKey", "srt", "webrtc"}
 	if keys := slices.Sorted(maps.Keys(got)); !slices.Equal(keys, want) {
 		t.Errorf("ready file has %v, want %v", keys, want)
 	}
 	if got["account"] != "210987654321" || got["region"] != "eu-central-1" || got["pid"] != float64(srv.cmd.Process.Pid) {
 		t.Errorf("ready file says account %v, region %v, pid %v", got["account"], got["region"], got["pid"])
 	}
-	for _, name := range []string{"http", "rtmp", "rtmps", "srt"} {
+	for _, name := range []string{"http", "rtmp", "rtmps", "srt", "webrtc"} {
 		if addr, _ := got[name].(string); !regexp.MustCompile(`^127\.0\.0\.1:[1-9][0-9]*$`).MatchString(addr) {
 			t.Errorf("ready file says %s %q, want the real port", name, addr)
 		}
