@@ -83,7 +83,7 @@ var owners = map[string][]string{
 	"gocloud.dev":                           {"internal/blob"},
 	"modernc.org":                           {"internal/store"},
 	"github.com/google/go-cmp":              nil,
-	"github.com/bluenviron/mediacommon/v2/": {"internal/media", "internal/transcode"},
+	"github.com/bluenviron/mediacommon/v2/": {"internal/media"},
 }
 
 func TestImports(t *testing.T) {

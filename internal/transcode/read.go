@@ -2,18 +2,13 @@ package transcode
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
-
 	"github.com/sluice-live/sluice/internal/media"
+	"github.com/sluice-live/sluice/internal/mpegts"
 )
 
 // wrap is where the 33 bits of an MPEG-TS timestamp start again.
@@ -33,102 +28,110 @@ func unwrap(t, near int64) int64 {
 
 // A reader takes one output of ffmpeg apart.
 type reader struct {
-	near  func() int64 // newest time of the input, in ticks of 90 kHz, with offset
-	track *media.Track
-	emit  func(media.Unit) error
+	near func() int64 // newest time of the input, in ticks of 90 kHz, with offset
+	emit func(media.Unit) error
+
+	video, audio uint16 // PIDs; 0 for none
+	h264         media.H264Reader
+	adts         mpegts.ADTS // of sound
+	sound        *media.Track
 }
+
+// pipeSize is what a pipe holds: more cannot be read at once.
+const pipeSize = 64 << 10
 
 // read returns when r ends, or when emit fails.
 func (rd *reader) read(r io.Reader) error {
-	ts := mpegts.Reader{R: r}
-	if err := ts.Initialize(); err != nil {
-		return fmt.Errorf("transcode: output of ffmpeg: %w", err)
-	}
-	for _, t := range ts.Tracks() {
-		switch c := t.Codec.(type) {
-		case *codecs.H264:
-			ts.OnDataH264(t, rd.picture)
-		case *codecs.MPEG4Audio:
-			config, err := c.Config.Marshal()
-			if err != nil {
-				return fmt.Errorf("transcode: output of ffmpeg: %w", err)
-			}
-			if rd.track, err = media.NewAACTrack(config); err != nil {
-				return fmt.Errorf("transcode: output of ffmpeg: %w", err)
-			}
-			ts.OnDataMPEG4Audio(t, rd.sound)
-		}
-	}
+	demux := mpegts.NewDemuxer(rd)
+	buf := make([]byte, pipeSize)
 	for {
-		if err := ts.Read(); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		n, err := r.Read(buf)
+		if err := demux.Write(buf[:n]); err != nil {
+			return err
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return demux.Flush()
+		case err != nil:
 			return fmt.Errorf("transcode: output of ffmpeg: %w", err)
 		}
 	}
 }
 
-// picture takes the parameter sets out of an access unit: they belong to the track.
-func (rd *reader) picture(pts, dts int64, nals [][]byte) error {
-	var sps, pps [][]byte
-	key, size := false, 0
-	for _, n := range nals {
-		switch h264.NALUType(n[0] & 0x1f) {
-		case h264.NALUTypeSPS:
-			sps = append(sps, n)
-		case h264.NALUTypePPS:
-			pps = append(pps, n)
-		case h264.NALUTypeIDR:
-			key = true
+// Types of streams, ISO 13818-1 table 2-34.
+const (
+	typeADTS = 0x0f
+	typeH264 = 0x1b
+)
+
+// Program implements mpegts.Handler.
+func (rd *reader) Program(streams []mpegts.Stream) (wanted []uint16, err error) {
+	rd.video, rd.audio = 0, 0
+	for _, s := range streams {
+		switch s.Type {
+		case typeH264:
+			rd.video = s.PID
+		case typeADTS:
+			rd.audio = s.PID
+		default:
+			continue
 		}
-		size += 4 + len(n)
+		wanted = append(wanted, s.PID)
 	}
-	if len(sps) > 0 && len(pps) > 0 && (rd.track == nil || !slices.EqualFunc(sps, rd.track.SPS, bytes.Equal) || !slices.EqualFunc(pps, rd.track.PPS, bytes.Equal)) {
-		t, err := media.NewH264Track(clone(sps), clone(pps))
-		if err != nil {
-			return fmt.Errorf("transcode: output of ffmpeg: %w", err)
-		}
-		rd.track = t
+	return wanted, nil
+}
+
+// PES implements mpegts.Handler.
+func (rd *reader) PES(p mpegts.PES) error {
+	switch {
+	case !p.Timed:
+		return nil // all that ffmpeg writes has a time
+	case p.PID == rd.video:
+		return rd.picture(p)
+	default:
+		return rd.frames(p)
 	}
-	if rd.track == nil {
-		return nil // nothing decodable before the first parameter sets
+}
+
+func (rd *reader) picture(p mpegts.PES) error {
+	picture, track, err := rd.h264.Read(p.Data)
+	switch {
+	case errors.Is(err, media.ErrNoParameterSets), errors.Is(err, media.ErrNoPicture):
+		return nil // nothing to show
+	case err != nil:
+		return fmt.Errorf("transcode: output of ffmpeg: %w", err)
 	}
-	data := make([]byte, 0, size)
-	for _, n := range nals {
-		if t := h264.NALUType(n[0] & 0x1f); t != h264.NALUTypeSPS && t != h264.NALUTypePPS && t != h264.NALUTypeAccessUnitDelimiter {
-			data = binary.BigEndian.AppendUint32(data, uint32(len(n)))
-			data = append(data, n...)
-		}
-	}
-	if len(data) == 0 {
-		return nil
-	}
-	dts = unwrap(dts, rd.near())
-	pts = unwrap(pts, dts)
+	dts := unwrap(p.DTS, rd.near()) - offset
 	return rd.emit(media.Unit{
-		Track: rd.track, DTS: dts - offset, PTS: pts - offset, Key: key, Data: data, Received: time.Now(),
+		Track: track, DTS: dts, PTS: dts + p.PTS - p.DTS, Key: picture.IDR, Data: picture.Data, Received: time.Now(),
 	})
 }
 
-func clone(sets [][]byte) [][]byte {
-	out := make([][]byte, len(sets))
-	for i, s := range sets {
-		out[i] = bytes.Clone(s)
-	}
-	return out
-}
-
-func (rd *reader) sound(pts int64, frames [][]byte) error {
-	at := unwrap(pts, rd.near()) - offset
-	scale := rd.track.Timescale
-	ticks := media.Ticks(media.Time(at, media.VideoTimescale), scale)
-	for i, f := range frames {
-		t := ticks + int64(i)*media.SamplesPerFrame
-		err := rd.emit(media.Unit{Track: rd.track, DTS: t, PTS: t, Key: true, Data: bytes.Clone(f), Received: time.Now()})
+// frames takes the frames of sound that one packet holds: ffmpeg lets none reach into the
+// next.
+func (rd *reader) frames(p mpegts.PES) error {
+	at := media.Time(unwrap(p.PTS, rd.near())-offset, media.VideoTimescale)
+	for n, b := int64(0), p.Data; len(b) > 0; n++ {
+		h, head, size, err := mpegts.ParseADTS(b)
+		if err == nil && size > len(b) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("transcode: sound of ffmpeg: %w", err)
+		}
+		if rd.sound == nil || h != rd.adts {
+			t, err := media.NewAACTrack(h.Config())
+			if err != nil {
+				return fmt.Errorf("transcode: sound of ffmpeg: %w", err)
+			}
+			rd.sound, rd.adts = t, h
+		}
+		t := media.Ticks(at, rd.sound.Timescale) + n*media.SamplesPerFrame
+		err = rd.emit(media.Unit{Track: rd.sound, DTS: t, PTS: t, Key: true, Data: bytes.Clone(b[head:size]), Received: time.Now()})
 		if err != nil {
 			return err
 		}
+		b = b[size:]
 	}
 	return nil
 }

@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
-
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/media"
 	"github.com/sluice-live/sluice/internal/testmedia"
@@ -33,30 +30,12 @@ func clip(t *testing.T, size, rate, gop, seconds string, more ...string) []media
 		t.Fatal(err)
 	}
 	var units []media.Unit
-	r := mpegts.Reader{R: bytes.NewReader(out)}
-	if err := r.Initialize(); err != nil {
+	rd := &reader{near: func() int64 { return offset }, emit: func(u media.Unit) error {
+		units = append(units, u)
+		return nil
+	}}
+	if err := rd.read(bytes.NewReader(out)); err != nil {
 		t.Fatal(err)
-	}
-	for _, tr := range r.Tracks() {
-		rd := &reader{near: func() int64 { return offset }, emit: func(u media.Unit) error {
-			units = append(units, u)
-			return nil
-		}}
-		switch c := tr.Codec.(type) {
-		case *codecs.H264:
-			r.OnDataH264(tr, rd.picture)
-		case *codecs.MPEG4Audio:
-			config, err := c.Config.Marshal()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if rd.track, err = media.NewAACTrack(config); err != nil {
-				t.Fatal(err)
-			}
-			r.OnDataMPEG4Audio(tr, rd.sound)
-		}
-	}
-	for r.Read() == nil {
 	}
 	slices.SortStableFunc(units, func(a, b media.Unit) int {
 		return int(clock(a.DTS, a.Track.Timescale) - clock(b.DTS, b.Track.Timescale))
@@ -70,21 +49,19 @@ type collect struct {
 	video  map[int][]media.Unit
 	audio  map[int64][]media.Unit
 	making [][]bool
-	more   chan struct{}
+	more   chan struct{} // closed, and another one made, at each change
 }
 
 func newCollect() *collect {
-	return &collect{video: map[int][]media.Unit{}, audio: map[int64][]media.Unit{}, more: make(chan struct{}, 1)}
+	return &collect{video: map[int][]media.Unit{}, audio: map[int64][]media.Unit{}, more: make(chan struct{})}
 }
 
 func (c *collect) note(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
-	select {
-	case c.more <- struct{}{}:
-	default:
-	}
+	close(c.more)
+	c.more = make(chan struct{})
 }
 
 func (c *collect) Video(rung int, u media.Unit) error {
@@ -99,25 +76,32 @@ func (c *collect) Audio(rate int64, u media.Unit) error {
 
 func (c *collect) Making(rungs []bool) { c.note(func() { c.making = append(c.making, rungs) }) }
 
-// until waits until ok, which is called under the lock.
-func (c *collect) until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+// wait waits until ok, which is called under the lock; false when ctx ends first.
+func (c *collect) wait(ctx context.Context, ok func() bool) bool {
 	for {
 		c.mu.Lock()
-		done := ok()
+		done, more := ok(), c.more
 		c.mu.Unlock()
 		if done {
-			return
+			return true
 		}
 		select {
-		case <-c.more:
+		case <-more:
 		case <-ctx.Done():
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			t.Fatalf("never saw %s; made %v, %d %d %d pictures", what, c.making, len(c.video[0]), len(c.video[1]), len(c.video[2]))
+			return false
 		}
+	}
+}
+
+// until is wait for a test that fails when it takes too long.
+func (c *collect) until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if !c.wait(ctx, ok) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		t.Fatalf("never saw %s; made %v, %d %d %d pictures", what, c.making, len(c.video[0]), len(c.video[1]), len(c.video[2]))
 	}
 }
 
@@ -186,7 +170,15 @@ func TestRungsKeepTheTimesOfTheSource(t *testing.T) {
 			tr, stop := run(t, rungs, sound(units), sink)
 			want := pictures(units) / 2
 			go func() {
+				const ahead = 150 // pictures: no further than ffmpeg may fall behind
+				written := 0
 				for _, u := range units {
+					if u.Track.Kind == media.Video {
+						written++
+						if !sink.wait(t.Context(), func() bool { return 2*len(sink.video[0]) >= written-ahead }) {
+							return
+						}
+					}
 					u.DTS += media.Ticks(media.Time(tt.from, media.VideoTimescale), u.Track.Timescale)
 					u.PTS += media.Ticks(media.Time(tt.from, media.VideoTimescale), u.Track.Timescale)
 					tr.Write(u)
