@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -155,5 +156,49 @@ func TestRungsMirrorDiscontinuities(t *testing.T) {
 	}
 	if broken != 1 {
 		t.Errorf("%d discontinuities, want 1", broken)
+	}
+}
+
+// A rendition that nothing more will come of is not to be played, but its segments stay.
+func TestWithdraw(t *testing.T) {
+	p := newPair(t, 60)
+	home := NewPresentation()
+	home.Add(p.top)
+	home.Add(p.rung)
+	p.feed(5 * time.Second)
+	p.encode(0)
+	last := p.rung.snap.Load().last()
+	waits := make(chan error, 1)
+	go func() {
+		_, err := p.rung.Playlist(t.Context(), PlaylistRequest{MSN: last + 1, Part: -1})
+		waits <- err
+	}()
+	p.rung.Withdraw()
+	if err := <-waits; !errors.Is(err, ErrNotFound) {
+		t.Errorf("a playlist that somebody waits for: %v, want %v", err, ErrNotFound)
+	}
+	if b, err := p.rung.Segment(t.Context(), last); err != nil || b.Size == 0 {
+		t.Errorf("a complete segment: %v", err)
+	}
+	if _, listed := p.rung.Info(); listed || len(p.top.snap.Load().media(p.top).Reports) > 0 {
+		t.Error("players are told of it")
+	}
+	if err := p.rung.Write(p.src.next()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Write = %v, want %v", err, ErrClosed)
+	}
+	p.rung.Close()
+	p.feed(time.Second)
+}
+
+func TestBandwidthIsThatOfTheEncoder(t *testing.T) {
+	r := newRendition(t, Config{Bandwidth: 1 << 40})
+	src := source{Num: 30, GOP: 30}
+	for range 90 {
+		if err := r.Write(src.next()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i, ok := r.Info(); !ok || i.Bandwidth != 1<<40 || i.AverageBandwidth >= 1<<30 {
+		t.Errorf("Info = %+v, %t", i, ok)
 	}
 }

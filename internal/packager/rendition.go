@@ -21,6 +21,7 @@ type Config struct {
 	LowLatency bool          // parts, blocking reload and segments that grow; without it, segments only
 	Fallback   bool          // players get it only while no other rendition can be played
 	AudioOnly  bool          // the sound alone; it needs a rendition to follow
+	Bandwidth  int64         // bits per second that its encoder may use: playlists say at least that
 	Container  string        // live.ContainerTS or live.ContainerMP4
 }
 
@@ -109,7 +110,7 @@ type Info struct {
 	Width, Height    int     // pixels
 	FrameRate        float64 // frames per second; measured when the encoder did not tell
 	Codecs           string  // RFC 6381, video first
-	Bandwidth        int64   // of the fastest segment so far, bits per second
+	Bandwidth        int64   // of the fastest segment so far, or Config.Bandwidth; bits per second
 	AverageBandwidth int64   // since the start, bits per second
 }
 

@@ -42,11 +42,12 @@ func length(t int64) time.Duration { return media.Time(t, media.VideoTimescale) 
 
 // A writer is what Write and Close keep between units. Times are in ticks of video.
 type writer struct {
-	format  format
-	closed  bool
-	waiting bool // for a keyframe: nothing decodable can be kept before it
-	broken  bool // the next segment begins behind a discontinuity
-	spliced bool // the next picture is another encoder's
+	format    format
+	closed    bool
+	withdrawn bool // closed, and not to be played
+	waiting   bool // for a keyframe: nothing decodable can be kept before it
+	broken    bool // the next segment begins behind a discontinuity
+	spliced   bool // the next picture is another encoder's
 
 	// Until the first segment is complete.
 	gathered []media.Unit
@@ -466,16 +467,16 @@ func (r *Rendition) keep(done *segment) {
 		w.sections = w.sections[1:]
 	}
 	if !done.tags.Gap {
-		w.describe(done, r.name)
+		w.describe(done, r.name, r.cfg.Bandwidth)
 	}
 }
 
 // describe brings Info up to date after a complete segment.
-func (w *writer) describe(done *segment, name string) {
+func (w *writer) describe(done *segment, name string, least int64) {
 	w.bytes += int64(done.size)
 	w.length += done.tags.Duration
 	v := w.tracks.video
-	peak := w.info.Bandwidth
+	peak := max(w.info.Bandwidth, least)
 	if d := done.tags.Duration; d >= halfSecond { // rfc8216bis 4.4.6.2: of 0.5 target durations at least
 		peak = max(peak, bitRate(int64(done.size), d))
 	}
@@ -518,12 +519,26 @@ func (r *Rendition) Close() {
 	w.gathered, w.part, w.format = nil, nil, nil
 }
 
+// Withdraw says that no more of r will come although its stream goes on: it leaves the
+// multivariant playlist, and its own is not found, which makes a player take another
+// rendition. Complete segments stay for those who know of them. It is called like Write.
+func (r *Rendition) Withdraw() {
+	w := &r.w
+	if w.closed {
+		return
+	}
+	w.closed, w.withdrawn = true, true
+	w.open = nil
+	r.publish()
+	w.gathered, w.part, w.format = nil, nil, nil
+}
+
 // publish makes a snapshot of the writer's state, wakes all who wait for one and, with
 // the first, says that the stream is live.
 func (r *Rendition) publish() {
 	w, old := &r.w, r.snap.Load()
 	s := &snapshot{
-		number: old.number + 1, live: len(w.segs) > 0, ended: w.closed,
+		number: old.number + 1, live: len(w.segs) > 0 && !w.withdrawn, ended: w.closed,
 		fixed: w.fixed, segs: w.segs, listed: w.listed, breaks: w.breaks, sections: w.sections, ranges: w.ranges, info: w.info,
 		next: w.next, wake: make(chan struct{}),
 	}

@@ -1,5 +1,5 @@
-// Package browser plays a stream in Chromium, from a Go test, with hls.js, with the
-// stock IVS player or on our own watch page, and says how it went. The work is done
+// Package browser plays a stream in Chromium, from a Go test, with hls.js, Shaka Player,
+// the stock IVS player or on our own watch page, and says how it went. The work is done
 // by play.mjs, which can be run by hand too; README.md describes both. It knows
 // nothing of the server: it is given a URL.
 package browser
@@ -8,11 +8,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -28,23 +28,33 @@ const Require = "SLUICE_TEST_REQUIRE_CHROMIUM"
 // The players.
 const (
 	HLSJS = "hlsjs" // hls.js with its low-latency mode
+	Shaka = "shaka" // Shaka Player with its low-latency mode
 	IVS   = "ivs"   // amazon-ivs-player
 	Watch = "watch" // our own page; the URL is that of the page
 )
 
 // Options say what to play. Zero means the default named on each field.
 type Options struct {
-	Player  string          // HLSJS, IVS or Watch
+	Player  string          // HLSJS, Shaka, IVS or Watch
 	URL     string          // playback URL, or the page's for Watch
 	Seconds int             // to measure after the first frame; 0 means 10
 	Timeout int             // seconds until the first frame; 0 means 20
 	Clock   bool            // read testmedia's code from the picture
+	Rate    int             // frames per second of the encoder; 0 when not known
 	Until   string          // end when the player went through these states, "live,offline"; or at its "error"
-	Config  string          // JSON, merged into the options of hls.js
+	Config  string          // JSON, merged into the options of hls.js or Shaka Player
+	Steps   []Step          // what to do to the player meanwhile, in order of time
 	Started chan<- struct{} // closed at the first frame, or at the end without one; may be nil
 	Shot    string          // write a PNG of the page here at the end
 	Size    string          // of the page, "1280x960"; "" means that
 	Page    *Page           // serves the page; nil means one of another origin each time
+}
+
+// A Step is something done to a player that plays.
+type Step struct {
+	At     float64 `json:"at"`               // seconds after the first frame
+	Height *int    `json:"height,omitempty"` // choose the quality of that shorter edge; 0 leaves it to the player; nil changes nothing
+	Kbps   *int    `json:"kbps,omitempty"`   // let the page load no faster than that; 0 ends it; nil changes nothing. The IVS player's worker is out of reach
 }
 
 // A Page is where pages are served, for tests of what depends on their origin.
@@ -90,10 +100,15 @@ type Result struct {
 		Samples                                int
 		MedianSeconds, P95Seconds, LastSeconds *float64
 	} `json:"reportedLatency"` // by the player itself
-	Frames     Frames
-	LowLatency *bool
-	Qualities  []Quality
-	States     []State
+	Frames Frames
+	Sizes  []Size // of the picture, each time they changed
+	// DriftFrames is by how much the numbers in the pictures and their places on the player's
+	// timeline moved against each other: nothing, where renditions are aligned and every
+	// picture is where it belongs. It is nil without Clock and Rate.
+	DriftFrames *float64
+	LowLatency  *bool
+	Qualities   []Quality
+	States      []State
 
 	Cues      []Cue
 	SyncAgeMs *float64 // how old the picture was at the end, by the IVS player's sync time; nil without one
@@ -127,6 +142,12 @@ type Frames struct {
 	MaxGapMs                    float64 // longest time between two on screen
 	First, Last                 *uint32
 	Backwards, Skipped          int
+}
+
+// Size is that of the picture from a time on.
+type Size struct {
+	AtMs          float64
+	Width, Height int
 }
 
 // Stall is one stop for lack of data.
@@ -177,12 +198,19 @@ func Play(t testing.TB, o Options) Result {
 		"--seconds", strconv.Itoa(o.Seconds), "--timeout", strconv.Itoa(o.Timeout),
 	}
 	if o.Clock {
-		args = append(args, "--clock")
+		args = append(args, "--clock", "--rate", strconv.Itoa(o.Rate))
 	}
 	for flag, value := range map[string]string{"--until": o.Until, "--config": o.Config, "--screenshot": o.Shot, "--size": o.Size} {
 		if value != "" {
 			args = append(args, flag, value)
 		}
+	}
+	if len(o.Steps) > 0 {
+		b, err := json.Marshal(o.Steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--steps", string(b))
 	}
 	limit := time.Duration(o.Seconds+o.Timeout+60) * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -254,7 +282,28 @@ func ready(ctx context.Context) (string, error) {
 	if _, err := exec.LookPath(chromium); err != nil {
 		return "", err
 	}
-	_, file, _, _ := runtime.Caller(0)
-	dir := filepath.Dir(file)
+	dir, err := home()
+	if err != nil {
+		return "", err
+	}
 	return dir, npm.Install(ctx, dir)
+}
+
+// home is this directory, found from that of the test: what the compiler noted of it may
+// be trimmed.
+func home() (string, error) {
+	at, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return filepath.Join(at, "test", "e2e", "browser"), nil
+		}
+		up := filepath.Dir(at)
+		if up == at {
+			return "", errors.New("the test runs outside of the module")
+		}
+		at = up
+	}
 }

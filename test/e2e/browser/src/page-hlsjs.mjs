@@ -16,6 +16,9 @@ window.played = {
   player: hls,
   latency: () => hls.latency,
   lowLatency: () => Boolean(hls.latestLevelDetails?.partList),
+  select: (height) => {
+    hls.nextLevel = height ? hls.levels.findIndex((l) => Math.min(l.width, l.height) === height) : -1;
+  },
   qualities: () =>
     hls.levels.map((l) => ({
       name: l.attrs.VIDEO || l.name || `${l.height}p`,

@@ -12,6 +12,10 @@ window.played = {
   latency: () => player.getLiveLatency(),
   syncTime: () => player.getSyncTime(),
   lowLatency: () => player.isLiveLowLatency(),
+  select: (height) => {
+    if (height) player.setQuality(player.getQualities().find((q) => Math.min(q.width, q.height) === height), true);
+    else player.setAutoQualityMode(true);
+  },
   qualities: () =>
     player.getQualities().map((q) => ({
       name: q.name,

@@ -8,7 +8,8 @@ import { median, perSecond, quantile } from './figures.mjs';
 const most = 200; // entries kept of anything that repeats
 
 const probe = {
-  readClock: false, // set by play.mjs before the page loads
+  readClock: false, // set by play.mjs before the page loads, as is
+  rate: 0, // frames per second of the encoder; 0 when not known
   errors: [],
   cues: [],
   states: [],
@@ -23,6 +24,8 @@ const probe = {
   unread: 0,
   frames: { presented: 0, lastAt: 0, maxGapMs: 0, first: null, last: null, backwards: 0, skipped: 0 },
   reported: [],
+  sizes: [], // of the picture, as they changed
+  lead: { least: Infinity, most: -Infinity }, // of a frame's number over its place on the player's timeline, in frames
 
   error(e) {
     if (this.errors.length < most) this.errors.push({ atMs: Math.round(performance.now()), ...e });
@@ -57,20 +60,22 @@ function attach(video) {
   });
   const canvas = new OffscreenCanvas(fieldWidth, fieldHeight);
   const g = canvas.getContext('2d', { willReadFrequently: true });
-  const onFrame = (now) => {
+  const onFrame = (now, { width, height, mediaTime }) => {
     video.requestVideoFrameCallback(onFrame);
     const at = performance.now();
+    const was = probe.sizes.at(-1);
+    if ((was?.width !== width || was.height !== height) && probe.sizes.length < most) probe.sizes.push({ atMs: Math.round(at), width, height });
     if (probe.startMs === null) probe.startMs = at;
     else probe.frames.maxGapMs = Math.max(probe.frames.maxGapMs, now - lastFrameAt);
     lastFrameAt = now;
     probe.frames.lastAt = Date.now();
     probe.frames.presented++;
-    if (probe.readClock) age(g, video, at);
+    if (probe.readClock) age(g, video, at, mediaTime);
   };
   video.requestVideoFrameCallback(onFrame);
 }
 
-function age(g, video, at) {
+function age(g, video, at, mediaTime) {
   const { videoWidth, videoHeight } = video;
   g.drawImage(video, 0, 0, videoWidth, videoHeight * fieldPart, 0, 0, fieldWidth, fieldHeight);
   const code = read(g.getImageData(0, 0, fieldWidth, fieldHeight).data);
@@ -79,6 +84,9 @@ function age(g, video, at) {
     return;
   }
   probe.ages.push([at, Date.now() - code.time]);
+  const lead = code.frame - mediaTime * probe.rate;
+  probe.lead.least = Math.min(probe.lead.least, lead);
+  probe.lead.most = Math.max(probe.lead.most, lead);
   const f = probe.frames;
   f.first ??= code.frame;
   if (f.last !== null && code.frame < f.last) f.backwards++;
@@ -164,6 +172,8 @@ probe.result = () => {
       width: video?.videoWidth ?? 0,
       height: video?.videoHeight ?? 0,
     },
+    sizes: probe.sizes,
+    driftFrames: probe.rate && probe.ages.length ? Math.round((probe.lead.most - probe.lead.least) * 100) / 100 : null,
     lowLatency: own ? own.partTarget !== null : (window.played?.lowLatency() ?? null),
     qualities,
     states: probe.states,
