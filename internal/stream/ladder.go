@@ -52,6 +52,7 @@ type rung struct {
 	held   []media.Unit
 	newest time.Duration // decode time of the newest picture
 	any    bool          // there was a picture
+	gone   bool          // it is not made any more
 }
 
 // maxHeldAudio is some seconds of sound that wait for pictures; the oldest give way.
@@ -91,7 +92,7 @@ func (st *Stream) newLadder(rungs []transcode.Rung, source *packager.Rendition, 
 			shed++
 			continue
 		}
-		r, err := st.addRendition(rungs[i].Name, packager.Config{AudioOnly: rungs[i].AudioOnly})
+		r, err := st.addRendition(rungs[i].Name, packager.Config{AudioOnly: rungs[i].AudioOnly, Bandwidth: bandwidth(&rungs[i])})
 		if err != nil {
 			release()
 			return nil, err
@@ -117,6 +118,21 @@ func (st *Stream) newLadder(rungs []transcode.Rung, source *packager.Rendition, 
 	return l, nil
 }
 
+// bandwidth is what an encoded rung may use by design, bits per second; 0 for another one.
+// Pictures that are easy to encode use less, at first, and would show renditions in the
+// wrong order to players that choose by it.
+func bandwidth(r *transcode.Rung) int64 {
+	if !r.Encodes() {
+		return 0
+	}
+	const passed = 128_000 // of sound that is the source's; a guess
+	audio := r.Audio
+	if audio == 0 {
+		audio = passed
+	}
+	return r.Video + audio
+}
+
 // start begins to encode, the first time it is called. It may be called from anywhere.
 func (l *ladder) start() {
 	l.once.Do(func() {
@@ -127,6 +143,7 @@ func (l *ladder) start() {
 			defer close(l.done)
 			defer l.release()
 			if err := l.enc.Run(ctx); err != nil {
+				l.only(make([]bool, len(l.rungs)))
 				l.stream.owner.metrics.failed.Inc()
 				l.stream.log.Error("nothing is transcoded any more", "err", err)
 			}
@@ -233,12 +250,29 @@ func (l *ladder) Making(rungs []bool) {
 	}
 	if n == 0 {
 		l.stream.owner.metrics.restarts.Inc()
+		return
+	}
+	l.only(rungs)
+}
+
+// only withdraws the encoded renditions but those of rungs: nothing more will come of the
+// others, and whoever plays one is to take another.
+func (l *ladder) only(rungs []bool) {
+	for i, o := range l.outs {
+		if o == nil || rungs[i] || !l.rungs[i].Encodes() || !o.withdraw() {
+			continue
+		}
+		l.stream.owner.metrics.shed.Inc()
+		l.stream.log.Warn("a rendition is given up: the node is too slow for it", "rendition", o.rendition.Name())
 	}
 }
 
 func (o *rung) picture(u media.Unit) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone {
+		return nil
+	}
 	if err := o.catchUp(u); err != nil {
 		return err
 	}
@@ -252,6 +286,9 @@ func (o *rung) picture(u media.Unit) error {
 func (o *rung) reach(u media.Unit) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone {
+		return nil
+	}
 	return o.catchUp(u)
 }
 
@@ -273,6 +310,9 @@ func (o *rung) catchUp(u media.Unit) error {
 func (o *rung) sound(u media.Unit) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone {
+		return nil
+	}
 	if o.any && media.Time(u.DTS, u.Track.Timescale) <= o.newest {
 		if err := o.rendition.Write(u); err != nil {
 			return fmt.Errorf("stream: rung: %w", err)
@@ -284,6 +324,18 @@ func (o *rung) sound(u media.Unit) error {
 	}
 	o.held = append(o.held, u)
 	return nil
+}
+
+// withdraw ends the rung for good, false if it has been before.
+func (o *rung) withdraw() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone {
+		return false
+	}
+	o.gone, o.held = true, nil
+	o.rendition.Withdraw()
+	return true
 }
 
 func (o *rung) close() {

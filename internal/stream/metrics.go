@@ -67,7 +67,7 @@ func newMetrics(reg prometheus.Registerer, s *Streams) *metrics {
 		adBreaks: vec("sluice_ad_breaks_total", "Ad breaks in playlists, by what caused them.", "kind", breakAPI, breakPostRoll),
 
 		shed: f.NewCounter(prometheus.CounterOpts{
-			Name: "sluice_transcode_shed_total", Help: "Renditions that were not made because the node had no room for them.",
+			Name: "sluice_transcode_shed_total", Help: "Renditions that were not made, or given up, because the node was too slow for them.",
 		}),
 		restarts: f.NewCounter(prometheus.CounterOpts{
 			Name: "sluice_transcode_restarts_total", Help: "Times that ffmpeg ended, hung or fell behind, and was started again.",

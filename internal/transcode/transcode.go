@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/ffmpeg"
@@ -28,7 +29,8 @@ type Config struct {
 type Sink interface {
 	Video(rung int, u media.Unit) error      // rung is the index in the ladder given to New
 	Audio(bitRate int64, u media.Unit) error // for every rung with that Audio
-	// Making says which rungs are being made from now on: none while ffmpeg is down.
+	// Making says which rungs are being made from now on: none while ffmpeg is down. A rung
+	// that others are made without will not come back, and none does when Run fails.
 	Making(rungs []bool)
 }
 
@@ -41,7 +43,8 @@ const (
 	lagLooks   = 6                      // in a row before the top rung is shed
 	firstWait  = 250 * time.Millisecond // before it is started again
 	mostWait   = 10 * time.Second
-	goodRun    = 30 * time.Second // after one as long, waits start small again
+	goodRun    = 30 * time.Second       // after one as long, waits start small again
+	soundIn    = 500 * time.Millisecond // for the first sound: ffmpeg is told of it at its start only
 )
 
 var (
@@ -116,6 +119,7 @@ func (t *Transcoder) Run(ctx context.Context) error {
 	for i := range t.rungs {
 		active[i] = t.rungs[i].Encodes()
 	}
+	t.awaitSound(ctx)
 	wait := firstWait
 	for slices.Contains(active, true) {
 		t.sink.Making(slices.Clone(active))
@@ -143,6 +147,23 @@ func (t *Transcoder) Run(ctx context.Context) error {
 		wait = min(2*wait, mostWait)
 	}
 	return errors.New("transcode: the machine is too slow for every rung")
+}
+
+// awaitSound gives the first sound some time: many encoders send a picture before it, and
+// an ffmpeg that is started again misses all up to the next keyframe. What comes waits in
+// the queue.
+func (t *Transcoder) awaitSound(ctx context.Context) {
+	if t.audio.Load() != nil || !slices.ContainsFunc(t.rungs, func(r Rung) bool { return r.Audio > 0 }) {
+		return
+	}
+	timer := time.NewTimer(soundIn)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.finish:
+	case <-t.silent:
+	case <-timer.C:
+	}
 }
 
 // shed gives up the most expensive rung that is being made.
@@ -240,7 +261,10 @@ func (t *Transcoder) once(ctx context.Context, path string, active []bool) error
 	if cause != nil {
 		return cause
 	}
-	return fmt.Errorf("%w: %w: %s", errEnded, errors.Join(ended), cmd.Said())
+	if ended != nil {
+		return fmt.Errorf("%w: %w: %s", errEnded, ended, cmd.Said())
+	}
+	return fmt.Errorf("%w: %s", errEnded, cmd.Said())
 }
 
 // feed writes what comes to ffmpeg until ctx is done or nothing more will come. A pipe that is full holds up only
@@ -273,7 +297,7 @@ func (t *Transcoder) feed(ctx context.Context, in *os.File, audio *media.Track) 
 		err := f.write(in, units)
 		clear(units)
 		if err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) { // its end tells why
 				return nil
 			}
 			return err

@@ -251,3 +251,28 @@ func TestFFmpegIsReplaced(t *testing.T) {
 		return len(sink.making) > starts && len(sink.video[0]) > had+20
 	})
 }
+
+// Encoders send their first picture before the first sound.
+func TestTheFirstSoundMayComeLater(t *testing.T) {
+	t.Parallel()
+	units := clip(t, "320x240", "30", "15", "2")
+	rungs := []Rung{rung(Input{320, 240, 30}, step{short: 160, video: 200 * kbit, audio: audioLow})}
+	sink := newCollect()
+	tr, stop := run(t, rungs, nil, sink)
+	defer stop()
+	started := slices.IndexFunc(units, func(u media.Unit) bool { return u.Track.Kind == media.Video })
+	sound := slices.IndexFunc(units, func(u media.Unit) bool { return u.Track.Kind == media.Audio })
+	tr.Write(units[started])
+	tr.Write(units[sound])
+	for i, u := range units {
+		if i != started && i != sound {
+			tr.Write(u)
+		}
+	}
+	sink.until(t, "pictures and sound", func() bool { return len(sink.video[0]) > 20 && len(sink.audio[audioLow]) > 20 })
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
+	if d := sink.video[0][0].PTS - units[started].PTS; d < -1 || d > 1 || len(sink.making) != 1 {
+		t.Errorf("the first picture is %d ticks off, ffmpeg was started %d times", d, len(sink.making))
+	}
+}
