@@ -62,14 +62,19 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// The handler behind the real HTTP server, over loopback, with one connection for
-// each processor.
+// The handler behind the real HTTP server, as leanhttp serves it and as net/http would,
+// over loopback, with one connection for each processor.
 func BenchmarkServer(b *testing.B) {
+	b.Run("lean", func(b *testing.B) { benchmarkServer(b, IsPlayback) })
+	b.Run("nethttp", func(b *testing.B) { benchmarkServer(b, nil) })
+}
+
+func benchmarkServer(b *testing.B, lean func(path string) bool) {
 	s := newSite(b)
 	e := s.publish(b)
 	s.golive(b, e, 50)
 	quiet := slog.New(slog.DiscardHandler)
-	srv, err := httpserver.Listen(b.Context(), quiet, httpserver.Config{Addr: "127.0.0.1:0"}, httpserver.Quiet(quiet, s))
+	srv, err := httpserver.Listen(b.Context(), quiet, httpserver.Config{Addr: "127.0.0.1:0", Lean: lean}, httpserver.Quiet(quiet, s))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -22,9 +21,10 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 		o.mediaError(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
-	defer cancel()
-	pl, err := rendition.Playlist(ctx, req)
+	pl, err := rendition.Playlist(o.now, req)
+	if errors.Is(err, errLater) {
+		pl, err = o.parkPlaylist(r, rendition, req)
+	}
 	if err != nil {
 		o.mediaError(w, r, err)
 		return
@@ -48,7 +48,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 	} else {
 		h["Cache-Control"] = keep.revalidate
 	}
-	h.Set("Etag", pl.ETag) // its canonical form
+	h["Etag"] = []string{pl.ETag} // its canonical form
 	if matches(r.Header["If-None-Match"], pl.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -58,7 +58,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 		h["Content-Encoding"] = o.fixed.gzip
 		body = pl.Gzip()
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if r.Method != http.MethodHead {
 		n, _ := w.Write(body) // a viewer that left reads nothing more
 		o.metrics.bytes.Add(float64(n))
@@ -73,25 +73,9 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 		notFound(w, r)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
-	defer cancel()
-	var (
-		blob packager.Blob
-		more bool
-		err  error
-	)
-	switch {
-	case !ref.init && ref.part < 0 && growable(r):
-		blob, more, err = rendition.Grow(ctx, ref.msn, 0)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = packager.ErrNotFound // it was announced, and did not come
-		}
-	case ref.init:
-		blob, err = rendition.Init(ref.version)
-	case ref.part >= 0:
-		blob, err = rendition.Part(ctx, ref.msn, ref.part)
-	default:
-		blob, err = rendition.Segment(ctx, ref.msn)
+	blob, more, err := fetch(o.now, rendition, ref, growable(r))
+	if errors.Is(err, errLater) {
+		blob, more, err = o.parkFile(r, rendition, ref)
 	}
 	if err != nil {
 		o.mediaError(w, r, err)
@@ -119,7 +103,7 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 		o.grow(w, r, st, rendition, ref.msn, blob, v)
 		return
 	}
-	h.Set("Content-Length", strconv.Itoa(blob.Size))
+	h["Content-Length"] = []string{strconv.Itoa(blob.Size)}
 	if r.Method != http.MethodHead {
 		n, _ := blob.WriteTo(w) // a viewer that left reads nothing more
 		o.delivered(st, blob, n)

@@ -67,6 +67,7 @@ type Origin struct {
 	metrics *metrics
 	fixed   fixed
 	wait    time.Duration // how long a request may be parked
+	now     atOnce
 }
 
 // parked is how long a request may wait for media: less than the 10 s after which
@@ -75,7 +76,7 @@ const parked = 8 * time.Second
 
 // New returns the handler for the paths of IsPlayback.
 func New(log *slog.Logger, st streams, ro elsewhere, gate *playback.Gate, reg prometheus.Registerer, c Config) *Origin {
-	return &Origin{log: log, cfg: c, streams: st, roster: ro, gate: gate, metrics: newMetrics(reg), fixed: newFixed(), wait: parked}
+	return &Origin{log: log, cfg: c, streams: st, roster: ro, gate: gate, metrics: newMetrics(reg), fixed: newFixed(), wait: parked, now: newAtOnce()}
 }
 
 // IsPlayback reports whether path belongs to Origin.

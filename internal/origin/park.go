@@ -1,0 +1,68 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/packager"
+)
+
+// Most requests are for what is there already. They are answered without a context of
+// their own, which costs more than finding the answer.
+
+// errLater means that what was asked for at once is not there yet.
+var errLater = errors.New("origin: not there yet")
+
+// atOnce is a context that is over: of who does not wait. Its cause is errLater.
+type atOnce struct{ over chan struct{} }
+
+func newAtOnce() atOnce {
+	over := make(chan struct{})
+	close(over)
+	return atOnce{over}
+}
+
+func (atOnce) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (a atOnce) Done() <-chan struct{}     { return a.over }
+func (atOnce) Err() error                  { return errLater }
+func (atOnce) Value(any) any               { return nil }
+
+// parkPlaylist waits for a playlist to hold what req asks for.
+func (o *Origin) parkPlaylist(r *http.Request, rendition *packager.Rendition, req packager.PlaylistRequest) (*packager.Playlist, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
+	defer cancel()
+	return rendition.Playlist(ctx, req)
+}
+
+// parkFile waits for a file.
+func (o *Origin) parkFile(r *http.Request, rendition *packager.Rendition, ref fileRef) (packager.Blob, bool, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
+	defer cancel()
+	grows := growable(r)
+	b, more, err := fetch(ctx, rendition, ref, grows)
+	if grows && ref.whole() && errors.Is(err, context.DeadlineExceeded) {
+		err = packager.ErrNotFound // it was announced, and did not come
+	}
+	return b, more, err
+}
+
+// fetch returns what a file name stands for. With more, it is the beginning of a segment
+// that grows.
+func fetch(ctx context.Context, rendition *packager.Rendition, ref fileRef, grows bool) (b packager.Blob, more bool, err error) {
+	switch {
+	case ref.init:
+		b, err = rendition.Init(ref.version)
+	case ref.part >= 0:
+		b, err = rendition.Part(ctx, ref.msn, ref.part)
+	case grows:
+		return rendition.Grow(ctx, ref.msn, 0)
+	default:
+		b, err = rendition.Segment(ctx, ref.msn)
+	}
+	return b, false, err
+}
+
+// whole reports whether a file is a segment.
+func (f fileRef) whole() bool { return !f.init && f.part < 0 }
