@@ -24,21 +24,23 @@ import (
 type Config struct {
 	DataDir string `default:"./sluice-data" help:"Directory of everything Sluice keeps on this machine: database, queues, recordings, first-run credentials, certificates."`
 
-	HTTP           string        `default:":8080" help:"Address of the API, playback, console, metrics and health, as host:port; port 0 picks a free one."`
-	TLSCert        string        `help:"PEM file with the certificate chain for the HTTP and RTMPS listeners. With tls-key it turns the HTTP listener to HTTPS. Read again when it changes."`
-	TLSKey         string        `help:"PEM file with the private key of tls-cert."`
-	RTMP           string        `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
-	RTMPS          string        `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
-	RTMPURL        URL           `name:"rtmp-url" help:"Where encoders that ask (GetClientConfiguration, FindIngest) find RTMP ingest, such as rtmp://live.example.com/app. Empty takes the host of public-url, or of the request, and the port of rtmp."`
-	RTMPSURL       URL           `name:"rtmps-url" help:"The same for RTMPS, such as rtmps://live.example.com:443/app."`
-	SRT            string        `name:"srt" default:":9000" help:"Address of SRT ingest, a UDP port; empty turns it off."`
-	SRTLatency     time.Duration `name:"srt-latency" default:"120ms" help:"Least delay of media over SRT, in which lost packets are sent again, 20ms to 10s: four times the round trip to the encoders. An encoder may ask for more."`
-	PublicURL      URL           `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
-	TrustedProxies CIDRs         `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
-	GeoIP          string        `name:"geoip" help:"Database of countries in MaxMind's format, such as GeoLite2-Country.mmdb, for playback restriction policies. Empty: nobody's country is known. Read again when it changes."`
-	CountryHeader  string        `help:"Header in which a proxy of trusted-proxies says the viewer's country as two letters, such as CF-IPCountry; it counts before geoip."`
-	MaxConnections int           `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
-	MaxPublishers  int           `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
+	HTTP                 string        `default:":8080" help:"Address of the API, playback, console, metrics and health, as host:port; port 0 picks a free one."`
+	TLSCert              string        `help:"PEM file with the certificate chain for the HTTP and RTMPS listeners. With tls-key it turns the HTTP listener to HTTPS. Read again when it changes."`
+	TLSKey               string        `help:"PEM file with the private key of tls-cert."`
+	RTMP                 string        `default:":1935" help:"Address of RTMP ingest; empty turns it off."`
+	RTMPS                string        `default:":1936" help:"Address of RTMPS ingest; empty turns it off. Without tls-cert it uses a self-made certificate."`
+	RTMPURL              URL           `name:"rtmp-url" help:"Where encoders that ask (GetClientConfiguration, FindIngest) find RTMP ingest, such as rtmp://live.example.com/app. Empty takes the host of public-url, or of the request, and the port of rtmp."`
+	RTMPSURL             URL           `name:"rtmps-url" help:"The same for RTMPS, such as rtmps://live.example.com:443/app."`
+	SRT                  string        `name:"srt" default:":9000" help:"Address of SRT ingest, a UDP port; empty turns it off."`
+	SRTLatency           time.Duration `name:"srt-latency" default:"120ms" help:"Least delay of media over SRT, in which lost packets are sent again, 20ms to 10s: four times the round trip to the encoders. An encoder may ask for more."`
+	PublicURL            URL           `help:"Base URL that clients reach this server at, such as https://live.example.com. Empty derives it from each request's Host."`
+	TrustedProxies       CIDRs         `help:"Networks, as CIDRs or addresses, of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed."`
+	GeoIP                string        `name:"geoip" help:"Database of countries in MaxMind's format, such as GeoLite2-Country.mmdb, for playback restriction policies. Empty: nobody's country is known. Read again when it changes."`
+	CountryHeader        string        `help:"Header in which a proxy of trusted-proxies says the viewer's country as two letters, such as CF-IPCountry; it counts before geoip."`
+	MaxConnections       int           `default:"65536" help:"Most HTTP connections open at once; more wait to be accepted."`
+	MaxViewerConnections int           `default:"0" help:"Open HTTP connections past which new viewers are told to come back later, while those who watch go on; 0 for no such limit. Players have one to six."`
+	MaxViewerBandwidth   int           `default:"0" help:"Megabits per second of playback past which new viewers are told to come back later, while those who watch go on; 0 for no such limit."`
+	MaxPublishers        int           `default:"1000" help:"Most encoders connected to this node at once; more are refused."`
 
 	WebRTC          string    `name:"webrtc" default:":8189" help:"UDP address of the media of WebRTC ingest; empty turns WebRTC off. Its signalling is on the HTTP listener: /v1/offer for the IVS web broadcast SDK, /whip for WHIP. Needs ffmpeg for sound."`
 	WebRTCTCP       string    `name:"webrtc-tcp" help:"TCP address of the same, for networks that let no UDP out; empty for none."`

@@ -124,6 +124,8 @@ func TestLoadRefuses(t *testing.T) {
 		"a part too long":                {args: []string{"--hls-part=2001ms"}, want: []string{"hls-part", "100ms to 2s"}},
 		"a window too short":             {args: []string{"--hls-window=5s"}, want: []string{"hls-window", `"5s"`}},
 		"media kept too long":            {args: []string{"--hls-keep=11m"}, want: []string{"hls-keep", `"11m0s"`, "1s to 10m"}},
+		"less than no viewers":           {args: []string{"--max-viewer-connections=-1"}, want: []string{"max-viewer-connections", `"-1"`, "0 to 1048576"}},
+		"less than no bandwidth":         {args: []string{"--max-viewer-bandwidth=-1"}, want: []string{"max-viewer-bandwidth", `"-1"`, "0 to 1048576"}},
 		"an unknown playback form":       {args: []string{"--playback-url-form=long"}, want: []string{"playback-url-form", `"long"`}},
 		"a proxy that is no network":     {args: []string{"--trusted-proxies=10.0.0.0/8,proxy"}, want: []string{"trusted-proxies", `"proxy"`}},
 		"no time to drain":               {args: []string{"--drain-timeout=0s"}, want: []string{"drain-timeout", `"0s"`}},
@@ -253,7 +255,7 @@ func TestPrintLoadsBack(t *testing.T) {
 		"every key": {
 			"--data-dir=a \"b\" \\ ü", "--http=[::1]:0", "--tls-cert=c", "--tls-key=k", "--rtmp=", "--rtmps=h:1", "--srt=h:2", "--srt-latency=200ms",
 			"--webrtc=h:3", "--webrtc-tcp=h:4", "--webrtc-addresses=192.0.2.1,2001:db8::1",
-			"--public-url=https://h/p", "--rtmp-url=rtmp://h/app", "--rtmps-url=rtmps://h:443/app", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-publishers=9",
+			"--public-url=https://h/p", "--rtmp-url=rtmp://h/app", "--rtmps-url=rtmps://h:443/app", "--trusted-proxies=10.0.0.0/8,::1", "--geoip=g", "--country-header=X-C", "--max-connections=7", "--max-viewer-connections=5", "--max-viewer-bandwidth=900", "--max-publishers=9",
 			"--account=000000000000", "--region=x", "--policy-dir=p", "--store=postgres://h/d?sslmode=disable&x=<1>", "--store-cache=1MiB", "--bus=nats://a,b", "--blob=s3://b?region=x",
 			"--quotas=aws", "--ingest-limits=off", "--metric-channels=0", "--audit=off", "--audit-max-size=100KiB", "--audit-max-files=3", "--roles=media", "--node=n-1", "--origin-url=http://h:1", "--hls-part=333ms", "--hls-window=1m30s", "--hls-keep=20s", "--playback-url-form=short", "--transcode=vaapi", "--transcode-capacity=7", "--transcode-on-view",
 			"--ready-file=# no: comment", "--demo", "--drain-timeout=3s", "--log-level=warn", "--log-format=text",

@@ -44,6 +44,8 @@ func (c *Config) Validate() error {
 	rule(c.CountryHeader == "" || only(c.CountryHeader, lower+upper+digits+"-"), "country-header", c.CountryHeader, "a header's name or nothing")
 	rule(c.CountryHeader == "" || len(c.TrustedProxies) > 0, "country-header", c.CountryHeader, "trusted-proxies with it: nobody else is believed")
 	within(rule, "max-connections", c.MaxConnections, 1, 1<<20)
+	within(rule, "max-viewer-connections", c.MaxViewerConnections, 0, 1<<20)
+	within(rule, "max-viewer-bandwidth", c.MaxViewerBandwidth, 0, 1<<20)
 	within(rule, "max-publishers", c.MaxPublishers, 1, 1<<20)
 
 	rule(len(c.Account) == 12 && only(c.Account, digits), "account", c.Account, "12 digits")

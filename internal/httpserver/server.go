@@ -96,7 +96,7 @@ func Listen(ctx context.Context, log *slog.Logger, c Config, h http.Handler) (*S
 		afterDrain: func(f func()) func() bool { return context.AfterFunc(drain, f) },
 	}
 	s.http = &http.Server{
-		Handler:           s.count(h),
+		Handler:           s.count(patient(c.Lean, h)),
 		Protocols:         &protocols,
 		ReadHeaderTimeout: cmp.Or(c.ReadHeaderTimeout, 10*time.Second),
 		IdleTimeout:       cmp.Or(c.IdleTimeout, 2*time.Minute),

@@ -57,6 +57,10 @@ func (n *node) routes() (http.Handler, error) {
 	// No log line: a thousand viewers ask ten thousand times a second.
 	play := httpserver.Quiet(n.log, origin.New(n.log, n.streams, n.roster, n.gate, n.reg, origin.Config{
 		Self: n.origin(), Countries: n.geoip, CountryHeader: n.cfg.CountryHeader, MaxViews: int(n.quotas.IVS.ConcurrentViews),
+		Ceiling: origin.Ceiling{
+			Connections: n.cfg.MaxViewerConnections, Open: n.http.Connections,
+			BytesPerSecond: int64(n.cfg.MaxViewerBandwidth) * 1_000_000 / 8,
+		},
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

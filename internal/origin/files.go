@@ -50,6 +50,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 	}
 	h["Etag"] = []string{pl.ETag} // its canonical form
 	if matches(r.Header["If-None-Match"], pl.ETag) {
+		delete(h, "Content-Type") // as net/http does in HTTP/1.1, and not in HTTP/2
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -61,7 +62,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if r.Method != http.MethodHead {
 		n, _ := w.Write(body) // a viewer that left reads nothing more
-		o.metrics.bytes.Add(float64(n))
+		o.sent(int64(n))
 	}
 }
 
@@ -110,9 +111,17 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 	}
 }
 
+// sent counts bytes of playlists and media.
+func (o *Origin) sent(n int64) {
+	o.metrics.bytes.Add(float64(n))
+	if o.cfg.Ceiling.BytesPerSecond > 0 {
+		o.rate.add(n, time.Now())
+	}
+}
+
 // delivered counts that a viewer was given n bytes of a file.
 func (o *Origin) delivered(st *stream.Stream, blob packager.Blob, n int64) {
-	o.metrics.bytes.Add(float64(n))
+	o.sent(n)
 	if blob.Duration > 0 && blob.Size > 0 {
 		d := time.Duration(float64(blob.Duration) * float64(n) / float64(blob.Size))
 		o.metrics.seconds.Add(d.Seconds())

@@ -16,6 +16,7 @@ type metrics struct {
 const (
 	tooManyViews = "views"
 	unavailable  = "unavailable"
+	atCeiling    = "busy"
 )
 
 // newMetrics registers with reg. The counters are taken out of their vector once:
@@ -23,7 +24,7 @@ const (
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	refused := f.NewCounterVec(prometheus.CounterOpts{Name: "sluice_playback_refused_total", Help: "Playback requests refused, by reason."}, []string{"reason"})
-	reasons := map[string]prometheus.Counter{tooManyViews: refused.WithLabelValues(tooManyViews), unavailable: refused.WithLabelValues(unavailable)}
+	reasons := map[string]prometheus.Counter{tooManyViews: refused.WithLabelValues(tooManyViews), unavailable: refused.WithLabelValues(unavailable), atCeiling: refused.WithLabelValues(atCeiling)}
 	for _, r := range playback.Reasons() {
 		reasons[string(r)] = refused.WithLabelValues(string(r))
 	}

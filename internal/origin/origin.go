@@ -55,6 +55,7 @@ type Config struct {
 	Countries     *playback.Countries // nil knows none
 	CountryHeader string              // in which a trusted proxy says where a viewer is; may be ""
 	MaxViews      int                 // of an account in a region at once; 0 means any number
+	Ceiling       Ceiling
 }
 
 // Origin is the handler of playback.
@@ -68,6 +69,7 @@ type Origin struct {
 	fixed   fixed
 	wait    time.Duration // how long a request may be parked
 	now     atOnce
+	rate    rate
 }
 
 // parked is how long a request may wait for media: less than the 10 s after which
@@ -155,6 +157,9 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		o.redirect(w, r, arn)
 		return
 	}
+	if o.busy(w, r) {
+		return
+	}
 	v, ok := o.begin(w, r, st)
 	if !ok {
 		return
@@ -183,7 +188,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
 		n, _ := w.Write(body)
-		o.metrics.bytes.Add(float64(n))
+		o.sent(int64(n))
 	}
 }
 
