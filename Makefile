@@ -64,7 +64,7 @@ bench: web build $(players) ## benchmarks of the packages, of what a viewer sees
 	go test -run='^$$' -bench=Playback -benchtime=1x -timeout=30m ./test/e2e
 	go run ./test/load/cmd/compare
 
-# Peers beside which these measure: PEER_MEDIAMTX, PEER_SRS, PEER_MOTO name their binaries.
+# Peers beside which these measure: PEER_MEDIAMTX and PEER_SRS name their binaries, PEER_MOTO a Python that has moto.
 compare := go run ./test/load/cmd/compare -sluice $(CURDIR)/bin/sluice $(ARGS)
 
 .PHONY: bench-ingest

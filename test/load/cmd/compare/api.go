@@ -27,6 +27,7 @@ var apiPhases = []struct{ op, name string }{
 	{"get:1000", "GetChannel, of 1000"},
 	{"list:50", "ListChannels, page of 50"},
 	{"list:100", "ListChannels, page of 100"},
+	{"page", "ListChannels, any page of 100"},
 	{"name", "ListChannels, by name"},
 	{"create", "CreateChannel"},
 }
@@ -36,7 +37,7 @@ var apiPhases = []struct{ op, name string }{
 func api(ctx context.Context, b *bench, s system, dir string) (vs []value, err error) {
 	d, ok := s.(databases)
 	if !ok { // its figures stand beside those of each of our databases
-		r, err := b.callAPI(ctx, s, dir, peerChannels)
+		r, err := b.callAPI(ctx, s, dir)
 		for _, name := range databaseNames {
 			vs = append(vs, apiValues(name, r)...)
 		}
@@ -51,7 +52,7 @@ func api(ctx context.Context, b *bench, s system, dir string) (vs []value, err e
 		if err != nil {
 			return vs, err
 		}
-		r, err := b.callAPI(ctx, on, filepath.Join(dir, name), b.cfg.channels)
+		r, err := b.callAPI(ctx, on, filepath.Join(dir, name))
 		vs = append(vs, apiValues(name, r)...)
 		if err := errors.Join(err, stop()); err != nil {
 			return vs, fmt.Errorf("%s: %w", name, err)
@@ -59,10 +60,6 @@ func api(ctx context.Context, b *bench, s system, dir string) (vs []value, err e
 	}
 	return vs, nil
 }
-
-// peerChannels is how many channels a peer holds that is filled through its API. More
-// would only be worse for moto, which looks for a channel in a list.
-const peerChannels = 200
 
 // databases is a system that can keep its channels in one of databaseNames.
 type databases interface {
@@ -73,7 +70,8 @@ type databases interface {
 
 var databaseNames = []string{"SQLite", "PostgreSQL"}
 
-// A filler is a system that can be filled with channels faster than by its API.
+// A filler is a system that can be filled with channels faster than by its API. One that
+// is not holds its channels when it starts.
 type filler interface {
 	// fill makes n channels in what the stopped instance left in dir.
 	fill(ctx context.Context, in *instance, dir string, n int) error
@@ -84,8 +82,8 @@ type skipped struct{ why string }
 
 func (s *skipped) Error() string { return s.why }
 
-// callAPI measures a fresh s that holds n channels.
-func (b *bench) callAPI(ctx context.Context, s system, dir string, n int) (r *apiload.Result, err error) {
+// callAPI measures a fresh s that holds channels.
+func (b *bench) callAPI(ctx context.Context, s system, dir string) (r *apiload.Result, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -94,18 +92,16 @@ func (b *bench) callAPI(ctx context.Context, s system, dir string, n int) (r *ap
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, in.stop()) }()
-	prefill := n
 	if f, ok := s.(filler); ok {
 		if err := in.stop(); err != nil {
 			return nil, err
 		}
-		if err := f.fill(ctx, in, dir, n); err != nil {
+		if err := f.fill(ctx, in, dir, b.cfg.channels); err != nil {
 			return nil, err
 		}
 		if in, err = s.start(ctx, dir, asShipped); err != nil {
 			return nil, err
 		}
-		prefill = 0
 	}
 	ops := make([]string, 0, len(apiPhases))
 	for _, p := range apiPhases {
@@ -117,7 +113,7 @@ func (b *bench) callAPI(ctx context.Context, s system, dir string, n int) (r *ap
 	}
 	return tool[apiload.Result](ctx, b, []string{"COMPARE_SECRET=" + in.access.secret}, "awsload",
 		"-url", "http://"+in.http, "-ak", in.access.keyID, "-sk-env", "COMPARE_SECRET", "-region", in.access.region,
-		"-ops", strings.Join(ops, ","), "-c", strconv.Itoa(apiConns), "-prefill", strconv.Itoa(prefill), "-half",
+		"-ops", strings.Join(ops, ","), "-c", strconv.Itoa(apiConns), "-prefill", "0", "-half",
 		"-d", (b.cfg.duration / 2).String(), "-pid", strings.Join(pids, ","))
 }
 

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,14 +60,16 @@ func prepare(ctx context.Context, c config, dir string, stderr io.Writer) (*benc
 	if c.srs != "" {
 		b.systems = append(b.systems, &srs{bin: c.srs})
 	}
-	m, err := findMoto(c.moto)
+	if !c.calls() {
+		return b, nil
+	}
+	peers, err := findMoto(ctx, c.moto, c.channels)
 	if skip, ok := errors.AsType[*skipped](err); ok {
 		fmt.Fprintln(stderr, "skipped: moto:", skip)
 	} else if err != nil {
 		return nil, err
-	} else if c.calls() {
-		b.systems = append(b.systems, m)
 	}
+	b.systems = append(b.systems, peers...)
 	return b, nil
 }
 
@@ -101,7 +104,9 @@ func makeClip(ctx context.Context, path string) error {
 func (b *bench) header(ctx context.Context) string {
 	var vs []string
 	for _, s := range b.systems {
-		vs = append(vs, s.version(ctx))
+		if v := s.version(ctx); !slices.Contains(vs, v) {
+			vs = append(vs, v)
+		}
 	}
 	return fmt.Sprintf("%s; %s, %d cores, Linux %s, %s; %s; medians of %d runs of %v; parts of %v, window %v",
 		time.Now().UTC().Format(time.DateOnly), cpuModel(), runtime.NumCPU(), kernel(), runtime.Version(),

@@ -29,7 +29,7 @@ type config struct {
 	sluiceArgs string
 	mediamtx   string // binary of a peer; none if empty
 	srs        string // likewise
-	moto       string // binary of another; the installed one if empty
+	moto       string // Python interpreter that has another; the installed one if empty
 	flv        string // made with ffmpeg if empty
 	only       string
 	out        string
@@ -47,7 +47,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.sluiceArgs, "sluice-args", "", "more flags for sluice serve, separated by spaces")
 	fs.StringVar(&c.mediamtx, "peer-mediamtx", os.Getenv("PEER_MEDIAMTX"), "mediamtx binary to measure beside it (default: $PEER_MEDIAMTX)")
 	fs.StringVar(&c.srs, "peer-srs", os.Getenv("PEER_SRS"), "srs binary to publish to beside it (default: $PEER_SRS)")
-	fs.StringVar(&c.moto, "peer-moto", os.Getenv("PEER_MOTO"), "moto_server to call beside it (default: $PEER_MOTO, or what is installed)")
+	fs.StringVar(&c.moto, "peer-moto", os.Getenv("PEER_MOTO"), "Python interpreter with moto to call beside it (default: $PEER_MOTO, or python3)")
 	fs.StringVar(&c.flv, "flv", "", "clip to publish, H.264 and AAC (default: made with ffmpeg)")
 	fs.StringVar(&c.only, "only", "", "comma separated measurements, of "+strings.Join(names(), ", ")+" (default: all)")
 	fs.StringVar(&c.out, "json", "", "also write every value of every run to this file")

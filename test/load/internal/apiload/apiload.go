@@ -27,7 +27,7 @@ import (
 // Config says what to ask.
 type Config struct {
 	URL       string
-	Ops       string // phases: create, get, list, list:<page>, name, mix
+	Ops       string // phases: create, get, list, list:<page>, page, name, mix
 	Conns     int
 	Duration  time.Duration // of a phase
 	Half      bool          // repeat each phase at half the rate it reached
@@ -43,7 +43,7 @@ type Config struct {
 // Flags defines the flags of awsload.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.URL, "url", "http://127.0.0.1:8080", "endpoint")
-	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, get:N (of N channels only), list (a page of -page), list:N (a page of N), name (a page of one name), mix")
+	fs.StringVar(&c.Ops, "ops", "create,get,list", "phases to run: create, get, get:N (of N channels only), list (the first page, of -page), list:N (of N), page (of 100, any but the first), name (a page of one name), mix")
 	fs.IntVar(&c.Conns, "c", 8, "connections")
 	fs.DurationVar(&c.Duration, "d", 10*time.Second, "length of a phase")
 	fs.BoolVar(&c.Half, "half", false, "repeat each phase at half the rate it reached, for its latency")
@@ -83,12 +83,13 @@ type Phase struct {
 type load struct {
 	cfg Config
 
-	mu    sync.Mutex // guards the rest
-	arns  []string   // of channels made
-	names []string   // theirs, or of some of them
-	made  int        // names given out, and requests sent
-	phase *Phase
-	hist  stats.Hist
+	mu     sync.Mutex // guards the rest
+	arns   []string   // of channels made
+	names  []string   // theirs, or of some of them
+	tokens []string   // of the pages of the channels that were there
+	made   int        // names given out, and requests sent
+	phase  *Phase
+	hist   stats.Hist
 }
 
 // Run runs the phases one after the other; ctx ends them early.
@@ -143,6 +144,8 @@ func pageOf(op string, page int) (int, error) {
 	switch op {
 	case "create", "get":
 		return 0, nil
+	case "page":
+		return learnPage, nil
 	case "list", "name", "mix":
 		return page, nil
 	}
@@ -183,10 +186,14 @@ func btoi(b bool) int {
 	return 0
 }
 
-// learn reads the whole list of channels.
+// learnPage is the size of the pages that learn reads.
+const learnPage = 100
+
+// learn reads the whole list of channels, and shuffles it: calls about one channel after
+// the other, in the order of a server's pages, would find each page still in its cache.
 func (l *load) learn(ctx context.Context, c *conn) error {
 	for next := ""; ; {
-		body, err := c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":100,"nextToken":%q}`, next))
+		body, err := c.post(ctx, "/ListChannels", list(learnPage, next))
 		if err != nil {
 			return err
 		}
@@ -204,9 +211,20 @@ func (l *load) learn(ctx context.Context, c *conn) error {
 			l.arns, l.names = append(l.arns, ch.ARN), append(l.names, ch.Name)
 		}
 		if next = page.NextToken; next == "" {
+			l.shuffle()
 			return nil
 		}
+		l.tokens = append(l.tokens, next)
 	}
+}
+
+// shuffle brings the channels into an order of chance that is the same in each run.
+func (l *load) shuffle() {
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(l.arns), func(i, j int) {
+		l.arns[i], l.arns[j] = l.arns[j], l.arns[i]
+		l.names[i], l.names[j] = l.names[j], l.names[i]
+	})
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(l.tokens), func(i, j int) { l.tokens[i], l.tokens[j] = l.tokens[j], l.tokens[i] })
 }
 
 // run runs one phase, at the given rate of requests a second or as fast as it goes.
@@ -321,11 +339,19 @@ func (l *load) count(err error) bool {
 	return false
 }
 
+// list is the body of ListChannels; no token asks for the first page.
+func list(page int, token string) []byte {
+	if token == "" {
+		return fmt.Appendf(nil, `{"maxResults":%d}`, page)
+	}
+	return fmt.Appendf(nil, `{"maxResults":%d,"nextToken":%q}`, page, token)
+}
+
 // one sends one request.
 func (l *load) one(ctx context.Context, c *conn, op string) error {
 	l.mu.Lock()
 	l.made++
-	n, arn, name := l.made, "", ""
+	n, arn, name, token := l.made, "", "", ""
 	if m := len(l.arns); m > 0 {
 		if of, err := strconv.Atoi(strings.TrimPrefix(op, "get:")); err == nil {
 			m = min(m, of)
@@ -334,6 +360,9 @@ func (l *load) one(ctx context.Context, c *conn, op string) error {
 	}
 	if m := len(l.names); m > 0 {
 		name = l.names[n%m]
+	}
+	if m := len(l.tokens); m > 0 && op == "page" {
+		token = l.tokens[n%m]
 	}
 	l.mu.Unlock()
 	switch op {
@@ -363,6 +392,6 @@ func (l *load) one(ctx context.Context, c *conn, op string) error {
 		_, err := c.post(ctx, "/GetChannel", fmt.Appendf(nil, `{"arn":%q}`, arn))
 		return err
 	}
-	_, err = c.post(ctx, "/ListChannels", fmt.Appendf(nil, `{"maxResults":%d}`, page))
+	_, err = c.post(ctx, "/ListChannels", list(page, token))
 	return err
 }

@@ -19,6 +19,7 @@ import (
 type api struct {
 	creates, gets, lists atomic.Int64
 	named                atomic.Int64 // lists by name
+	later                atomic.Int64 // pages other than the first
 	throttle             bool
 	closing              bool // close the connection after each answer
 }
@@ -49,6 +50,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.named.Add(1)
 			fmt.Fprint(w, `{"channels":[]}`)
 		case strings.Contains(string(body), `"nextToken":"2"`):
+			a.later.Add(1)
 			fmt.Fprint(w, `{"channels":[{"arn":"arn:3","name":"three"}]}`)
 		default:
 			fmt.Fprint(w, `{"channels":[{"arn":"arn:1","name":"one"},{"arn":"arn:2","name":"two"}],"nextToken":"2"}`)
@@ -164,9 +166,9 @@ func TestSchedulesOfAllConnectionsMakeTheRate(t *testing.T) {
 func TestChannelsThatAreThere(t *testing.T) {
 	a := &api{}
 	c := config(t, a)
-	c.Prefill, c.Ops = 0, "get,name"
+	c.Prefill, c.Ops = 0, "get,name,page"
 	r, err := Run(t.Context(), c)
-	if err != nil || len(r.Phases) != 2 || a.creates.Load() != 0 || a.gets.Load() == 0 || a.named.Load() == 0 {
+	if err != nil || len(r.Phases) != 3 || a.later.Load() < 2 || a.creates.Load() != 0 || a.gets.Load() == 0 || a.named.Load() == 0 {
 		t.Errorf("result %+v, %v; %d creates, %d gets, %d lists by name", r, err, a.creates.Load(), a.gets.Load(), a.named.Load())
 	}
 }
