@@ -83,16 +83,19 @@ func (p *Presentation) MultivariantOf(base string, show func(Info) bool, session
 	return m.Append(nil), true
 }
 
-// playable returns the renditions that players should know of.
+// playable returns the renditions that players should know of: those that stand in for
+// others only while these are missing.
 func (p *Presentation) playable() []*Rendition {
 	all := p.Renditions()
+	tallest := 0
 	for _, r := range all {
-		if r.cfg.Fallback || !r.snap.Load().live {
-			continue
+		if i, ok := r.Info(); ok && r.cfg.Fallback == 0 {
+			tallest = max(tallest, min(i.Width, i.Height))
 		}
-		return slices.DeleteFunc(slices.Clone(all), func(r *Rendition) bool { return r.cfg.Fallback })
 	}
-	return all
+	return slices.DeleteFunc(slices.Clone(all), func(r *Rendition) bool {
+		return r.cfg.Fallback > 0 && r.cfg.Fallback <= tallest
+	})
 }
 
 // groupName is the NAME that IVS gives a group: "720p60" as it is, "480p" for "480p30".

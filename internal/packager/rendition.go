@@ -19,7 +19,7 @@ type Config struct {
 	Window     time.Duration // length of the playlist, at least 3 target durations; 0 means 16s
 	Keep       time.Duration // how much media stays fetchable after it left the playlist; 0 means 30s
 	LowLatency bool          // parts, blocking reload and segments that grow; without it, segments only
-	Fallback   bool          // players get it only while no other rendition can be played
+	Fallback   int           // players get it only while no other with that short an edge, in pixels, can be played; 0 means always
 	AudioOnly  bool          // the sound alone; it needs a rendition to follow
 	Bandwidth  int64         // bits per second that its encoder may use: playlists say at least that
 	Container  string        // live.ContainerTS or live.ContainerMP4

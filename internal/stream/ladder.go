@@ -59,16 +59,19 @@ type rung struct {
 const maxHeldAudio = 512
 
 // planLadder decides which renditions a stream of track t gets beside its source: nil for
-// none. listed says whether the source is one of them; where it is not, it is there for as
-// long as nothing else can be played.
-func (st *Stream) planLadder(t *media.Track, announced float64) (rungs []transcode.Rung, listed bool) {
+// none. fallback is 0 where the source is one of the renditions that players are promised.
+// Where it is not, it stands in for those of that many pixels' shorter edge that are
+// missing: on a STANDARD channel for the largest one, which is about as large; on an
+// ADVANCED one, which promises no more than its own sizes, only for all of them.
+func (st *Stream) planLadder(t *media.Track, announced float64) (rungs []transcode.Rung, fallback int) {
 	if st.owner.cfg.Transcode == nil || t.Codec != media.H264 {
-		return nil, true
+		return nil, 0
 	}
 	in := transcode.Input{Width: t.Width, Height: t.Height, FrameRate: t.FrameRate}
 	if in.FrameRate == 0 {
 		in.FrameRate = announced
 	}
+	listed := false
 	for _, r := range transcode.Ladder(&st.channel, in) {
 		if r.Source {
 			listed = true
@@ -76,7 +79,13 @@ func (st *Stream) planLadder(t *media.Track, announced float64) (rungs []transco
 			rungs = append(rungs, r)
 		}
 	}
-	return rungs, listed || len(rungs) == 0
+	switch {
+	case listed || len(rungs) == 0:
+		return rungs, 0
+	case st.ListsAudioOnly():
+		return rungs, 1
+	}
+	return rungs, min(rungs[0].Width, rungs[0].Height)
 }
 
 // newLadder makes the renditions of rungs, which follow source, and begins to encode them

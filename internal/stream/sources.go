@@ -120,12 +120,12 @@ func (st *Stream) begin(e *encoder, u media.Unit) error {
 // beginOne makes the rendition of the only video track, and those that are encoded from
 // it. mu is held.
 func (st *Stream) beginOne(e *encoder, t *media.Track) error {
-	rungs, listed := st.planLadder(t, e.announced.FrameRate)
+	rungs, fallback := st.planLadder(t, e.announced.FrameRate)
 	name := renditionName(t)
-	if !listed {
+	if fallback > 0 {
 		name = hidden // the name may be that of a rung
 	}
-	r, err := st.addRendition(name, packager.Config{Fallback: !listed})
+	r, err := st.addRendition(name, packager.Config{Fallback: fallback})
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (st *Stream) beginOne(e *encoder, t *media.Track) error {
 	return nil
 }
 
-// hidden is the name of a source that players get only when nothing else can be played.
+// hidden is the name of a source that only stands in for what is not made.
 const hidden = "chunked"
 
 // newRendition builds the passthrough rendition for a first picture of track t.
