@@ -89,6 +89,12 @@ func serve(t testing.TB, dir string, args ...string) *process {
 // serveTo is serve with a place for what the program says.
 func serveTo(t testing.TB, dir string, log io.Writer, args ...string) *process {
 	t.Helper()
+	return serveIn(t, dir, log, nil, args...)
+}
+
+// serveIn is serveTo with additions to the environment.
+func serveIn(t testing.TB, dir string, log io.Writer, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{readyFile: filepath.Join(t.TempDir(), "ready.json"), done: make(chan struct{})}
 	p.Dir = dir
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // the cleanup stops it first
@@ -97,6 +103,7 @@ func serveTo(t testing.TB, dir string, log io.Writer, args ...string) *process {
 		"--ready-file", p.readyFile, "--log-format", "text", "--transcode", "off", // tests of the ladder turn it on
 		"--webrtc", "127.0.0.1:0",
 	}, args...)...)
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		cancel()
