@@ -17,7 +17,7 @@ window.played = {
   latency: () => hls.latency,
   lowLatency: () => Boolean(hls.latestLevelDetails?.partList),
   select: (height) => {
-    hls.nextLevel = height ? hls.levels.findIndex((l) => Math.min(l.width, l.height) === height) : -1;
+    hls.loadLevel = height ? hls.levels.findIndex((l) => Math.min(l.width, l.height) === height) : -1;
   },
   qualities: () =>
     hls.levels.map((l) => ({

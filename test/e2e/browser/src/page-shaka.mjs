@@ -18,11 +18,11 @@ window.played = {
   lowLatency: () => player.getConfiguration().streaming.lowLatencyMode,
   select: (height) => {
     player.configure('abr.enabled', !height);
-    if (height) player.selectVariantTrack(player.getVariantTracks().find((t) => Math.min(t.width, t.height) === height), false);
+    if (height) player.selectVariantTrack(player.getVariantTracks().find((t) => Math.min(t.width, t.height) === height), true, 1); // keeping a second of the buffer
   },
   qualities: () =>
     player.getVariantTracks().map((t) => ({
-      name: t.originalVideoId ?? '',
+      name: `${Math.min(t.width, t.height)}p${Math.round(t.frameRate)}`, // it keeps no name of muxed variants
       width: t.width,
       height: t.height,
       frameRate: t.frameRate,
@@ -30,7 +30,8 @@ window.played = {
       codecs: t.codecs,
     })),
 };
-const failed = (e, fatal) => probe.error({ type: `category ${e.category}`, source: '', code: e.code, message: `${e.data}`.slice(0, 300), fatal });
+const failed = (e, fatal) =>
+  probe.error({ type: e.name ?? `category ${e.category}`, source: '', code: e.code ?? 0, message: `${e.message ?? e} ${e.data ?? ''}`.slice(0, 300), fatal });
 player.addEventListener('error', ({ detail }) => failed(detail, detail.severity === shaka.util.Error.Severity.CRITICAL));
 for (const e of ['playing', 'ended']) video.addEventListener(e, () => probe.state(e));
 (async () => {
