@@ -254,19 +254,16 @@ func (c *cache) checked(q Query, digest func() (string, error), read func() ([]R
 		return read()
 	}
 	key := q.key()
-	c.mu.Lock()
-	have := c.results[key]
-	c.mu.Unlock()
-	if have != nil {
+	if rows, of := c.last(key); rows != nil {
 		now, err := digest()
 		if err != nil {
 			return nil, err
 		}
-		if now == have.digest {
+		if now == of {
 			c.mu.Lock()
 			c.hits++
 			c.mu.Unlock()
-			return have.rows, nil
+			return rows, nil
 		}
 	}
 	rows, err := read()
@@ -281,6 +278,16 @@ func (c *cache) checked(q Query, digest func() (string, error), read func() ([]R
 	c.mu.Unlock()
 	c.keep(key, mine, rows, nil)
 	return rows, nil
+}
+
+// last returns the rows that are known by key, nil for none, and their digest.
+func (c *cache) last(key string) (rows []Row, digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.results[key]; r != nil && r.ready {
+		return r.rows, r.digest
+	}
+	return nil, ""
 }
 
 // digestOf says which versions of which rows a page has. An id is not used again, but if

@@ -67,7 +67,7 @@ type instance struct {
 type access struct{ keyID, secret, region, account string }
 
 const (
-	startTimeout = 20 * time.Second
+	startTimeout = time.Minute // a peer that fills itself, on a busy machine
 	stopTimeout  = 15 * time.Second
 	look         = time.Millisecond // between looks at whether a server is ready
 	logTail      = 2 << 10          // bytes of its log shown when it is not
