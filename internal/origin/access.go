@@ -12,7 +12,6 @@ import (
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
-	"github.com/sluice-live/sluice/internal/stream"
 )
 
 // A view is what was found out of a request that may be answered.
@@ -33,7 +32,7 @@ func (v view) over() error {
 // begin lets in who asks for the multivariant playlist, or answers with an error. Of a
 // private channel that is who has a token; on a public one a token that is good has its
 // effect, and one that is not has none: whoever sent it could as well have left it out.
-func (o *Origin) begin(w http.ResponseWriter, r *http.Request, st *stream.Stream) (view, bool) {
+func (o *Origin) begin(w http.ResponseWriter, r *http.Request, st source) (view, bool) {
 	ch, token := st.Channel(), tokenOf(r)
 	if o.full(ch.ARN) {
 		o.metrics.refused[tooManyViews].Inc()
@@ -74,7 +73,7 @@ func (o *Origin) begin(w http.ResponseWriter, r *http.Request, st *stream.Stream
 }
 
 // start begins a session with a token. HEAD asks what would be, and uses nothing up.
-func (o *Origin) start(r *http.Request, st *stream.Stream, request playback.Request) (*playback.Session, playback.Grant, error) {
+func (o *Origin) start(r *http.Request, st source, request playback.Request) (*playback.Session, playback.Grant, error) {
 	ctx := r.Context()
 	grant, err := o.gate.Verify(ctx, request)
 	if err != nil {
@@ -92,11 +91,10 @@ func (o *Origin) start(r *http.Request, st *stream.Stream, request playback.Requ
 }
 
 // offers reports whether a stream has a picture of a size that may be shown, or none yet.
-func offers(st *stream.Stream, shows func(width, height int) bool) bool {
+func offers(st source, shows func(width, height int) bool) bool {
 	ready := 0
-	for _, r := range st.Media().Renditions() {
-		i, ok := r.Info()
-		if !ok || i.Width == 0 { // sound alone
+	for _, i := range st.Ready() {
+		if i.Width == 0 { // sound alone
 			continue
 		}
 		if shows(i.Width, i.Height) {
@@ -123,7 +121,7 @@ func (v view) base(stream string) string {
 
 // admit lets in who asks for media of a stream, or answers with an error. element is the
 // session in the path, "" for none. Every part of every viewer comes through here.
-func (o *Origin) admit(w http.ResponseWriter, r *http.Request, st *stream.Stream, element string) (view, bool) {
+func (o *Origin) admit(w http.ResponseWriter, r *http.Request, st source, element string) (view, bool) {
 	ch, restriction := st.Channel(), st.Restriction()
 	if element == "" && !ch.Authorized && restriction == nil {
 		return view{}, true
@@ -140,7 +138,7 @@ func (o *Origin) admit(w http.ResponseWriter, r *http.Request, st *stream.Stream
 	return v, true
 }
 
-func (o *Origin) check(r *http.Request, st *stream.Stream, element string) (v view, strict bool, err error) {
+func (o *Origin) check(r *http.Request, st source, element string) (v view, strict bool, err error) {
 	ch, origin := st.Channel(), r.Header.Get("Origin")
 	switch {
 	case element != "":
@@ -164,7 +162,7 @@ func (o *Origin) check(r *http.Request, st *stream.Stream, element string) (v vi
 }
 
 // covers refuses a rendition that is not in the view's multivariant playlist.
-func (v view) covers(rendition *packager.Rendition) error {
+func (v view) covers(rendition playable) error {
 	if v.session == nil || !v.session.Limited() {
 		return nil
 	}
@@ -175,7 +173,7 @@ func (v view) covers(rendition *packager.Rendition) error {
 }
 
 // viewed counts a view, exactly if it has a session.
-func (v view) viewed(r *http.Request, st *stream.Stream) {
+func (v view) viewed(r *http.Request, st source) {
 	if v.session != nil {
 		st.ViewedBy(v.session.ID)
 		return

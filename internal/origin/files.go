@@ -10,12 +10,11 @@ import (
 
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
-	"github.com/sluice-live/sluice/internal/stream"
 )
 
 // playlist answers a media playlist, parked until it holds what the client asked for
 // (rfc8216bis 6.2.5.2).
-func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, v view) {
+func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st source, rendition playable, v view) {
 	req, err := packager.ParsePlaylistQuery(r.URL.RawQuery)
 	if err != nil {
 		o.mediaError(w, r, err)
@@ -68,7 +67,7 @@ func (o *Origin) playlist(w http.ResponseWriter, r *http.Request, st *stream.Str
 
 // file answers a segment (12.ts), a part (12.3.ts) or an initialization section (init0.mp4).
 // st hears how much of it was delivered.
-func (o *Origin) file(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, file string, v view) {
+func (o *Origin) file(w http.ResponseWriter, r *http.Request, st source, rendition playable, file string, v view) {
 	ref, ok := parseFile(file)
 	if !ok || ref.ext != rendition.Extension() {
 		notFound(w, r)
@@ -120,7 +119,7 @@ func (o *Origin) sent(n int64) {
 }
 
 // delivered counts that a viewer was given n bytes of a file.
-func (o *Origin) delivered(st *stream.Stream, blob packager.Blob, n int64) {
+func (o *Origin) delivered(st source, blob packager.Blob, n int64) {
 	o.sent(n)
 	if blob.Duration > 0 && blob.Size > 0 {
 		d := time.Duration(float64(blob.Duration) * float64(n) / float64(blob.Size))

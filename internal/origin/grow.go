@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/sluice-live/sluice/internal/packager"
-	"github.com/sluice-live/sluice/internal/stream"
 )
 
 // growable reports whether r may be answered with a segment that is still being produced.
@@ -18,7 +17,7 @@ func growable(r *http.Request) bool {
 // grow answers with a segment that is being produced: what exists of it, and then each
 // part as it comes. An answer that cannot be finished is broken off, so that nobody, and
 // no cache, takes it for the segment.
-func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st *stream.Stream, rendition *packager.Rendition, msn int64, b packager.Blob, v view) {
+func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st source, rendition playable, msn int64, b packager.Blob, v view) {
 	control, parts := http.NewResponseController(w), 0
 	for more := true; ; {
 		n, err := b.WriteTo(w)
@@ -35,7 +34,7 @@ func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st *stream.Stream,
 }
 
 // next waits for a part of a segment that is being produced.
-func (o *Origin) next(r *http.Request, rendition *packager.Rendition, msn int64, part int) (packager.Blob, bool, error) {
+func (o *Origin) next(r *http.Request, rendition playable, msn int64, part int) (packager.Blob, bool, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
 	defer cancel()
 	return rendition.Grow(ctx, msn, part)

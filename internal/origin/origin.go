@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -152,11 +153,15 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		notFound(w, r)
 		return
 	}
-	st, ok := o.streams.Live(arn)
+	here, ok := o.streams.Live(arn)
 	if !ok {
 		o.redirect(w, r, arn)
 		return
 	}
+	o.multivariantOf(w, r, local{here})
+}
+
+func (o *Origin) multivariantOf(w http.ResponseWriter, r *http.Request, st source) {
 	if o.busy(w, r) {
 		return
 	}
@@ -171,10 +176,11 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		st.OfferAudioOnly(ctx)
 		alone = true
 	}
-	body, ok := st.Media().MultivariantOf(v.base(st.ID()), func(i packager.Info) bool {
-		return v.shows(i) && (alone || i.Width > 0)
-	}, sessionData(st)...)
-	if !ok {
+	listed := slices.DeleteFunc(st.Listed(), func(i packager.Info) bool {
+		return !v.shows(i) || !alone && i.Width == 0
+	})
+	body := packager.Multivariant(listed, v.base(st.ID()), sessionData(st)...)
+	if body == nil {
 		notFound(w, r)
 		return
 	}
@@ -195,7 +201,7 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 // sessionData is what IVS's player reads of a multivariant playlist: what time it is here,
 // in seconds, from which it knows how late it plays though the viewer's clock is wrong,
 // and for its events, which broadcast this is.
-func sessionData(st *stream.Stream) []hls.SessionData {
+func sessionData(st source) []hls.SessionData {
 	data := []hls.SessionData{
 		{ID: "SERVER-TIME", Value: strconv.FormatFloat(float64(time.Now().UnixMilli())/1000, 'f', 3, 64)},
 		{ID: "BROADCAST-ID", Value: st.ID()},
@@ -238,16 +244,20 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 		id, rest, _ = strings.Cut(rest, "/")
 	}
 	name, file, _ := strings.Cut(rest, "/")
-	st, ok := o.streams.Stream(id)
+	here, ok := o.streams.Stream(id)
 	if !ok {
 		notFound(w, r)
 		return
 	}
+	o.mediaOf(w, r, local{here}, session, name, file)
+}
+
+func (o *Origin) mediaOf(w http.ResponseWriter, r *http.Request, st source, session, name, file string) {
 	v, ok := o.admit(w, r, st, session)
 	if !ok {
 		return
 	}
-	rendition, ok := st.Media().Rendition(name)
+	rendition, ok := st.Rendition(name)
 	if !ok {
 		notFound(w, r)
 		return

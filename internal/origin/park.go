@@ -30,14 +30,14 @@ func (atOnce) Err() error                  { return errLater }
 func (atOnce) Value(any) any               { return nil }
 
 // parkPlaylist waits for a playlist to hold what req asks for.
-func (o *Origin) parkPlaylist(r *http.Request, rendition *packager.Rendition, req packager.PlaylistRequest) (*packager.Playlist, error) {
+func (o *Origin) parkPlaylist(r *http.Request, rendition playable, req packager.PlaylistRequest) (*packager.Playlist, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
 	defer cancel()
 	return rendition.Playlist(ctx, req)
 }
 
 // parkFile waits for a file.
-func (o *Origin) parkFile(r *http.Request, rendition *packager.Rendition, ref fileRef) (packager.Blob, bool, error) {
+func (o *Origin) parkFile(r *http.Request, rendition playable, ref fileRef) (packager.Blob, bool, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
 	defer cancel()
 	grows := growable(r)
@@ -50,17 +50,11 @@ func (o *Origin) parkFile(r *http.Request, rendition *packager.Rendition, ref fi
 
 // fetch returns what a file name stands for. With more, it is the beginning of a segment
 // that grows.
-func fetch(ctx context.Context, rendition *packager.Rendition, ref fileRef, grows bool) (b packager.Blob, more bool, err error) {
-	switch {
-	case ref.init:
-		b, err = rendition.Init(ref.version)
-	case ref.part >= 0:
-		b, err = rendition.Part(ctx, ref.msn, ref.part)
-	case grows:
+func fetch(ctx context.Context, rendition playable, ref fileRef, grows bool) (b packager.Blob, more bool, err error) {
+	if grows && ref.whole() {
 		return rendition.Grow(ctx, ref.msn, 0)
-	default:
-		b, err = rendition.Segment(ctx, ref.msn)
 	}
+	b, err = rendition.File(ctx, ref)
 	return b, false, err
 }
 

@@ -61,26 +61,37 @@ func (p *Presentation) Rendition(name string) (*Rendition, bool) {
 // Multivariant renders the multivariant playlist of the renditions that have a
 // segment, false while there is none. base stands before <rendition>/index.m3u8.
 func (p *Presentation) Multivariant(base string, session ...hls.SessionData) ([]byte, bool) {
-	return p.MultivariantOf(base, func(Info) bool { return true }, session...)
+	body := Multivariant(p.Listed(), base, session...)
+	return body, body != nil
 }
 
-// MultivariantOf is Multivariant without the renditions that a viewer may not see.
-func (p *Presentation) MultivariantOf(base string, show func(Info) bool, session ...hls.SessionData) ([]byte, bool) {
+// Multivariant renders a multivariant playlist of renditions, nil if there is none. base
+// stands before <rendition>/index.m3u8.
+func Multivariant(renditions []Info, base string, session ...hls.SessionData) []byte {
+	if len(renditions) == 0 {
+		return nil
+	}
 	m := hls.Multivariant{Session: session}
+	for _, i := range renditions {
+		m.Variants = append(m.Variants, hls.Variant{
+			URI:   base + i.Name + "/index.m3u8",
+			Group: i.Name, Name: groupName(i.Name),
+			Bandwidth: i.Bandwidth, AverageBandwidth: i.AverageBandwidth,
+			Width: i.Width, Height: i.Height, Codecs: i.Codecs, FrameRate: i.FrameRate,
+		})
+	}
+	return m.Append(nil)
+}
+
+// Listed describes the renditions that players should know of and can play.
+func (p *Presentation) Listed() []Info {
+	var all []Info
 	for _, r := range p.playable() {
-		if i, ok := r.Info(); ok && show(i) {
-			m.Variants = append(m.Variants, hls.Variant{
-				URI:   base + i.Name + "/index.m3u8",
-				Group: i.Name, Name: groupName(i.Name),
-				Bandwidth: i.Bandwidth, AverageBandwidth: i.AverageBandwidth,
-				Width: i.Width, Height: i.Height, Codecs: i.Codecs, FrameRate: i.FrameRate,
-			})
+		if i, ok := r.Info(); ok {
+			all = append(all, i)
 		}
 	}
-	if len(m.Variants) == 0 {
-		return nil, false
-	}
-	return m.Append(nil), true
+	return all
 }
 
 // playable returns the renditions that players should know of: those that stand in for
