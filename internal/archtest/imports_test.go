@@ -58,6 +58,7 @@ var levels = map[string]int{
 	"internal/ingest/webrtc": 3,
 
 	"internal/stream": 4,
+	"internal/edge":   4,
 
 	"internal/origin": 5,
 	"internal/watch":  5,

@@ -65,9 +65,11 @@ type Config struct {
 	AuditMaxSize  Bytes  `default:"32MiB" help:"Size at which a file of the audit log is followed by the next, 64KiB to 16GiB."`
 	AuditMaxFiles int    `default:"10" help:"Files of the audit log that are kept, 2 to 100000: as many for calls with a valid signature as for those without."`
 
-	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control, media."`
+	Roles     Roles  `default:"all" help:"What this node does: all, or a comma-separated list of control (the API), media (ingest and playback) and edge (playback of what other nodes ingest)."`
 	Node      string `help:"Name of this node, unique in the cluster. Empty makes one up at first start and keeps it in data-dir."`
-	OriginURL URL    `help:"Base URL to which other nodes send the viewers of this node's streams. Empty takes public-url, or the address of http if it is that of one machine."`
+	OriginURL URL    `help:"Base URL where other nodes fetch this node's streams, and to which nodes without the role edge send viewers of them. Empty takes public-url, or the address of http if it is that of one machine."`
+
+	EdgeCache Bytes `default:"256MiB" help:"Memory for media and playlists of other nodes' streams that viewers of this node play, 1MiB to 1024GiB. Some 40 s of each rendition that is watched are enough."`
 
 	HLSPart           time.Duration `default:"200ms" help:"Target duration of an LL-HLS part, 100ms to 2s. Shorter parts mean less latency and more requests."`
 	HLSWindow         time.Duration `default:"30s" help:"How far back a live playlist reaches, 6s to 10m."`

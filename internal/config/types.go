@@ -18,6 +18,7 @@ type Role string
 const (
 	Control Role = "control" // the API
 	Media   Role = "media"   // ingest, packaging and origin
+	Edge    Role = "edge"    // playback of the streams of other nodes
 )
 
 const allRoles = "all"
@@ -26,7 +27,7 @@ const allRoles = "all"
 type Roles []Role
 
 // every lists all roles in the order of Roles.
-func every() Roles { return Roles{Control, Media} }
+func every() Roles { return Roles{Control, Media, Edge} }
 
 // Has reports whether r is in the set.
 func (s Roles) Has(r Role) bool { return slices.Contains(s, r) }

@@ -62,6 +62,7 @@ func (c *Config) Validate() error {
 
 	rule(c.Audit != "", "audit", c.Audit, "on, off or a directory")
 	within(rule, "store-cache", c.StoreCache, 0, 64<<30)
+	within(rule, "edge-cache", c.EdgeCache, 1<<20, 1<<40)
 	within(rule, "audit-max-size", c.AuditMaxSize, 64<<10, 16<<30)
 	within(rule, "audit-max-files", c.AuditMaxFiles, 2, 100000)
 

@@ -61,6 +61,7 @@ func (n *node) routes() (http.Handler, error) {
 			Connections: n.cfg.MaxViewerConnections, Open: n.http.Connections,
 			BytesPerSecond: int64(n.cfg.MaxViewerBandwidth) * 1_000_000 / 8,
 		},
+		Edge: n.edge, Credential: n.peers,
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

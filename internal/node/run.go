@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-live/sluice/internal/cert"
 	"github.com/sluice-live/sluice/internal/config"
 	"github.com/sluice-live/sluice/internal/control"
+	"github.com/sluice-live/sluice/internal/edge"
 	"github.com/sluice-live/sluice/internal/event"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/ingest"
@@ -68,6 +69,8 @@ type node struct {
 	ladders *multitrack.Keys
 	streams *stream.Streams // without the media role nobody publishes to it
 	gate    *playback.Gate
+	peers   edge.Credential     // shows that a request is between nodes
+	edge    *edge.Edge          // nil without the edge role
 	geoip   *playback.Countries // nil without a database
 
 	demoChannel string // id of the demo's channel; "" without demo
@@ -234,6 +237,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Packager:  packager.Config{Part: n.cfg.HLSPart, Window: n.cfg.HLSWindow, Keep: n.cfg.HLSKeep},
 		Transcode: n.transcode(),
 	})
+	if err := n.openEdge(ctx); err != nil {
+		return err
+	}
 	if n.cfg.Roles.Has(config.Media) {
 		if err := n.ingest(); err != nil {
 			return err
@@ -343,6 +349,9 @@ func (n *node) services(ctx context.Context) error {
 	n.add("series", n.series.Run) // before streams, and so after them when it stops
 	n.add("http", n.http.Run)
 	n.add("streams", n.streams.Run)
+	if n.edge != nil {
+		n.add("edge", n.edge.Run) // after http, and so before it when it stops: nobody waits for other nodes then
+	}
 	for _, s := range n.rtmp {
 		n.add("rtmp "+s.Addr().String(), s.Run)
 	}
@@ -389,7 +398,7 @@ func (n *node) announce() error {
 		}
 	}
 	if n.cfg.Bus != "" && n.cfg.Roles.Has(config.Media) && n.origin() == "" {
-		n.log.Warn("other nodes cannot send viewers to this one: set origin-url")
+		n.log.Warn("other nodes cannot reach the streams of this one: set origin-url")
 	}
 	n.log.Info("ready", "node", n.name, "version", n.opts.Version, "http", n.ready.HTTP, "rtmp", n.ready.RTMP, "rtmps", n.ready.RTMPS, "srt", n.ready.SRT, "webrtc", n.ready.WebRTC)
 	if n.opts.Ready != nil {
@@ -409,7 +418,7 @@ func (n *node) unready() error {
 	return nil
 }
 
-// origin is where other nodes send viewers for the streams of this one. Without
+// origin is where other nodes fetch the streams of this one, or send viewers for them. Without
 // configuration it is the listener's address, if that is the address of one machine.
 func (n *node) origin() string { return n.originAt(n.http.Addr()) }
 

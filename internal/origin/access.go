@@ -18,6 +18,7 @@ import (
 type view struct {
 	session *playback.Session // nil for who plays a public stream without a token
 	guarded bool              // requests for media are checked, so no shared cache may answer them
+	node    bool              // it is another node, which lets viewers in and counts them
 	listed  bool              // the answer is for pages of one origin, and says which
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/edge"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
 )
@@ -73,9 +74,9 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st source, renditi
 		notFound(w, r)
 		return
 	}
-	blob, more, err := fetch(o.now, rendition, ref, growable(r))
+	blob, next, err := fetch(o.now, rendition, ref, growable(r))
 	if errors.Is(err, errLater) {
-		blob, more, err = o.parkFile(r, rendition, ref)
+		blob, next, err = o.parkFile(r, rendition, ref)
 	}
 	if err != nil {
 		o.mediaError(w, r, err)
@@ -99,9 +100,12 @@ func (o *Origin) file(w http.ResponseWriter, r *http.Request, st source, renditi
 		return
 	}
 	h["Accept-Ranges"] = o.fixed.bytes
-	if more {
-		o.grow(w, r, st, rendition, ref.msn, blob, v)
+	if next != nil {
+		o.grow(w, r, st, next, blob, v)
 		return
+	}
+	if v.node {
+		h[edge.DurationHeader] = []string{strconv.FormatInt(int64(blob.Duration), 10)}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(blob.Size)}
 	if r.Method != http.MethodHead {
@@ -121,6 +125,9 @@ func (o *Origin) sent(n int64) {
 // delivered counts that a viewer was given n bytes of a file.
 func (o *Origin) delivered(st source, blob packager.Blob, n int64) {
 	o.sent(n)
+	if _, relayed := st.(relayed); relayed { // its viewers are counted where they are
+		return
+	}
 	if blob.Duration > 0 && blob.Size > 0 {
 		d := time.Duration(float64(blob.Duration) * float64(n) / float64(blob.Size))
 		o.metrics.seconds.Add(d.Seconds())
@@ -130,6 +137,7 @@ func (o *Origin) delivered(st source, blob packager.Blob, n int64) {
 
 // A fileRef is a file name of a media playlist, taken apart.
 type fileRef struct {
+	name    string
 	init    bool
 	version int   // of the initialization section
 	msn     int64 // media sequence number
@@ -147,9 +155,9 @@ func parseFile(name string) (fileRef, bool) {
 	}
 	if v, ok := strings.CutPrefix(stem, "init"); ok {
 		n, ok := number(v)
-		return fileRef{init: true, version: int(n), ext: ext}, ok && ext == "mp4" && n < 1<<20
+		return fileRef{name: name, init: true, version: int(n), ext: ext}, ok && ext == "mp4" && n < 1<<20
 	}
-	ref := fileRef{part: -1, ext: ext}
+	ref := fileRef{name: name, part: -1, ext: ext}
 	if p, e, two := strings.Cut(ext, "."); two {
 		n, ok := number(p)
 		if !ok || n > 1<<20 {

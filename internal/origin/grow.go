@@ -17,8 +17,8 @@ func growable(r *http.Request) bool {
 // grow answers with a segment that is being produced: what exists of it, and then each
 // part as it comes. An answer that cannot be finished is broken off, so that nobody, and
 // no cache, takes it for the segment.
-func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st source, rendition playable, msn int64, b packager.Blob, v view) {
-	control, parts := http.NewResponseController(w), 0
+func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st source, next growth, b packager.Blob, v view) {
+	control := http.NewResponseController(w)
 	for more := true; ; {
 		n, err := b.WriteTo(w)
 		o.delivered(st, b, n)
@@ -26,16 +26,15 @@ func (o *Origin) grow(w http.ResponseWriter, r *http.Request, st source, renditi
 			return
 		}
 		_ = control.Flush() // its error is the next Write's
-		parts += len(b.Chunks)
-		if b, more, err = o.next(r, rendition, msn, parts); err != nil || v.over() != nil {
+		if b, more, err = o.next(r, next); err != nil || v.over() != nil {
 			panic(http.ErrAbortHandler)
 		}
 	}
 }
 
 // next waits for a part of a segment that is being produced.
-func (o *Origin) next(r *http.Request, rendition playable, msn int64, part int) (packager.Blob, bool, error) {
+func (o *Origin) next(r *http.Request, next growth) (packager.Blob, bool, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
 	defer cancel()
-	return rendition.Grow(ctx, msn, part)
+	return next(ctx)
 }

@@ -10,6 +10,9 @@
 //	/v1/live/<stream id>/<rendition>/<file named by that playlist>
 //	/v1/live/<viewer session>/<stream id>/<rendition>/...
 //
+// What streams of other nodes hold it serves in the same way, out of package edge, and to
+// other nodes it serves what theirs ask for.
+//
 // Who may watch is for package playback to say. The playback URL is where a token is
 // shown; from there on the session in the path speaks for the viewer.
 package origin
@@ -25,6 +28,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluice-live/sluice/internal/edge"
 	"github.com/sluice-live/sluice/internal/hls"
 	"github.com/sluice-live/sluice/internal/httpserver"
 	"github.com/sluice-live/sluice/internal/live"
@@ -34,7 +38,7 @@ import (
 )
 
 // LivePrefix is where the media of streams lives.
-const LivePrefix = "/v1/live/"
+const LivePrefix = edge.LivePrefix
 
 const apiPrefix = "/api/video/v1/"
 
@@ -57,6 +61,12 @@ type Config struct {
 	CountryHeader string              // in which a trusted proxy says where a viewer is; may be ""
 	MaxViews      int                 // of an account in a region at once; 0 means any number
 	Ceiling       Ceiling
+
+	// Edge has the streams of other nodes, for viewers who come here. Without it they are
+	// sent to the node that has the stream.
+	Edge *edge.Edge
+	// Credential shows that a request comes from another node.
+	Credential edge.Credential
 }
 
 // Origin is the handler of playback.
@@ -154,11 +164,14 @@ func (o *Origin) multivariant(w http.ResponseWriter, r *http.Request, file strin
 		return
 	}
 	here, ok := o.streams.Live(arn)
-	if !ok {
+	switch {
+	case ok:
+		o.multivariantOf(w, r, local{here})
+	case o.cfg.Edge != nil:
+		o.relayMultivariant(w, r, arn)
+	default:
 		o.redirect(w, r, arn)
-		return
 	}
-	o.multivariantOf(w, r, local{here})
 }
 
 func (o *Origin) multivariantOf(w http.ResponseWriter, r *http.Request, st source) {
@@ -245,18 +258,27 @@ func (o *Origin) media(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	name, file, _ := strings.Cut(rest, "/")
 	here, ok := o.streams.Stream(id)
-	if !ok {
+	switch {
+	case r.Header[edge.Header] != nil:
+		o.answerNode(w, r, here, session, name, file)
+	case ok:
+		o.mediaOf(w, r, local{here}, session, name, file)
+	case o.cfg.Edge != nil:
+		o.relayMedia(w, r, id, session, name, file)
+	default:
 		notFound(w, r)
-		return
 	}
-	o.mediaOf(w, r, local{here}, session, name, file)
 }
 
 func (o *Origin) mediaOf(w http.ResponseWriter, r *http.Request, st source, session, name, file string) {
 	v, ok := o.admit(w, r, st, session)
-	if !ok {
-		return
+	if ok {
+		o.serve(w, r, st, v, name, file)
 	}
+}
+
+// serve answers who was let in.
+func (o *Origin) serve(w http.ResponseWriter, r *http.Request, st source, v view, name, file string) {
 	rendition, ok := st.Rendition(name)
 	if !ok {
 		notFound(w, r)

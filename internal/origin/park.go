@@ -37,25 +37,30 @@ func (o *Origin) parkPlaylist(r *http.Request, rendition playable, req packager.
 }
 
 // parkFile waits for a file.
-func (o *Origin) parkFile(r *http.Request, rendition playable, ref fileRef) (packager.Blob, bool, error) {
+func (o *Origin) parkFile(r *http.Request, rendition playable, ref fileRef) (packager.Blob, growth, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), o.wait)
 	defer cancel()
 	grows := growable(r)
-	b, more, err := fetch(ctx, rendition, ref, grows)
+	b, next, err := fetch(ctx, rendition, ref, grows)
 	if grows && ref.whole() && errors.Is(err, context.DeadlineExceeded) {
 		err = packager.ErrNotFound // it was announced, and did not come
 	}
-	return b, more, err
+	return b, next, err
 }
 
-// fetch returns what a file name stands for. With more, it is the beginning of a segment
-// that grows.
-func fetch(ctx context.Context, rendition playable, ref fileRef, grows bool) (b packager.Blob, more bool, err error) {
-	if grows && ref.whole() {
-		return rendition.Grow(ctx, ref.msn, 0)
+// fetch returns what a file name stands for, or the beginning of a segment that grows and
+// what returns the rest.
+func fetch(ctx context.Context, rendition playable, ref fileRef, grows bool) (packager.Blob, growth, error) {
+	if !grows || !ref.whole() {
+		b, err := rendition.File(ctx, ref)
+		return b, nil, err
 	}
-	b, err = rendition.File(ctx, ref)
-	return b, false, err
+	next := rendition.Grow(ref.msn)
+	b, more, err := next(ctx)
+	if !more {
+		next = nil
+	}
+	return b, next, err
 }
 
 // whole reports whether a file is a segment.

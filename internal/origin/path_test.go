@@ -70,6 +70,7 @@ func TestParseFile(t *testing.T) {
 		"init17.mp4":       {init: true, version: 17, ext: "mp4"},
 		"1099511627776.ts": {msn: maxNumber, part: -1, ext: "ts"},
 	} {
+		want.name = name
 		if got, ok := parseFile(name); !ok || got != want {
 			t.Errorf("parseFile(%q) = %+v, %t, want %+v", name, got, ok, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sluice-live/sluice/internal/edge"
 	"github.com/sluice-live/sluice/internal/live"
 	"github.com/sluice-live/sluice/internal/packager"
 	"github.com/sluice-live/sluice/internal/playback"
@@ -43,8 +44,12 @@ type playable interface {
 	Info() (packager.Info, bool)
 	Playlist(ctx context.Context, req packager.PlaylistRequest) (*packager.Playlist, error)
 	File(ctx context.Context, f fileRef) (packager.Blob, error)
-	Grow(ctx context.Context, msn int64, from int) (b packager.Blob, more bool, err error)
+	Grow(msn int64) growth
 }
+
+// A growth returns what there is of a segment beyond what it returned before, once there
+// is something. With the last of it more is false.
+type growth = func(context.Context) (b packager.Blob, more bool, err error)
 
 // local is a stream of this node.
 type local struct{ *stream.Stream }
@@ -76,4 +81,27 @@ func (r localRendition) File(ctx context.Context, f fileRef) (packager.Blob, err
 		return r.Part(ctx, f.msn, f.part)
 	}
 	return r.Segment(ctx, f.msn)
+}
+
+func (r localRendition) Grow(msn int64) growth {
+	parts := 0
+	return func(ctx context.Context) (packager.Blob, bool, error) {
+		b, more, err := r.Rendition.Grow(ctx, msn, parts)
+		parts += len(b.Chunks)
+		return b, more, err
+	}
+}
+
+// remote is a stream of another node.
+type remote struct{ *edge.Stream }
+
+func (f remote) Rendition(name string) (playable, bool) {
+	r, ok := f.Stream.Rendition(name)
+	return remoteRendition{r}, ok
+}
+
+type remoteRendition struct{ *edge.Rendition }
+
+func (r remoteRendition) File(ctx context.Context, f fileRef) (packager.Blob, error) {
+	return r.Rendition.File(ctx, f.name)
 }

@@ -89,6 +89,11 @@ type Playlist struct {
 	gzip []byte
 }
 
+// NewPlaylist is a playlist that another node rendered. It keeps body.
+func NewPlaylist(etag string, body []byte, final bool) *Playlist {
+	return &Playlist{ETag: etag, Final: final, body: body}
+}
+
 // Body is the text. It must not be changed.
 func (p *Playlist) Body() []byte { return p.body }
 

@@ -13,17 +13,21 @@ type Restriction struct {
 	countries []string // sorted, in upper case; none means every
 	origins   Origins
 	strict    bool
+	policy    live.RestrictionPolicy
 }
 
 // NewRestriction makes a policy ready to be asked.
 func NewRestriction(p live.RestrictionPolicy) *Restriction {
-	r := &Restriction{origins: ParseOrigins(p.Origins), strict: p.Strict}
+	r := &Restriction{origins: ParseOrigins(p.Origins), strict: p.Strict, policy: p}
 	for _, c := range p.Countries {
 		r.countries = append(r.countries, strings.ToUpper(c))
 	}
 	slices.Sort(r.countries)
 	return r
 }
+
+// Policy is what r was made of. It must not be changed.
+func (r *Restriction) Policy() live.RestrictionPolicy { return r.policy }
 
 // Begin refuses a viewer who wants to begin. origin is the header of the request, "" for
 // none; country is asked for only if it matters, and is "" when nobody knows.

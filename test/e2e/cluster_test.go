@@ -131,8 +131,9 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	news := followEvents(t, c.bus)
-	a, dir := c.join(t, dataDir(t)), dataDir(t)
-	b := c.join(t, dir)
+	const roles = "control,media" // no edge: viewers are sent to the owner
+	a, dir := c.join(t, dataDir(t), "--roles", roles), dataDir(t)
+	b := c.join(t, dir, "--roles", roles)
 
 	ch := a.NewChannel(t)
 	got, err := b.IVS().GetChannel(t.Context(), &ivs.GetChannelInput{Arn: ch.Arn})
@@ -241,7 +242,7 @@ func TestCluster(t *testing.T) {
 	}
 
 	// The dead node comes back, and leaves the new owner alone.
-	b = c.join(t, dir)
+	b = c.join(t, dir, "--roles", roles)
 	if s := liveStream(t, b.IVS(), ch); *s.StreamId != resumed || resumed == interrupted {
 		t.Errorf("after the restart: stream %s, want %s, which came after %s", *s.StreamId, resumed, interrupted)
 	}
