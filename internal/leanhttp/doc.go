@@ -1,6 +1,6 @@
-// Package leanhttp serves the GET requests of players over HTTP/1.1 without TLS, for less
-// than half of what net/http spends on one. It does little: it takes requests without a
-// body whose header is plain, and hands a connection with any other request, and with the
+// Package leanhttp serves the GET requests of players over HTTP/1.1 without TLS, at less
+// cost than net/http. It does little: it takes requests without a body whose header is
+// plain, and hands a connection with any other request, and with the
 // bytes that were read of it, to somebody who knows all of HTTP. So what it takes it
 // understands as net/http does (a fuzz test says so), and what could be understood in two
 // ways it does not take.

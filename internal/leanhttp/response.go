@@ -232,7 +232,7 @@ func (w *response) appendHead(first []byte) {
 			b = append(b, ": "...)
 			at := len(b)
 			b = append(b, v...)
-			if strings.ContainsAny(v, "\r\n") { // an answer is not ours to split
+			if strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 { // an answer is not ours to split
 				for i := at; i < len(b); i++ {
 					if b[i] == '\r' || b[i] == '\n' {
 						b[i] = ' '
