@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/live"
@@ -274,5 +275,73 @@ func TestTheFirstSoundMayComeLater(t *testing.T) {
 	defer sink.mu.Unlock()
 	if d := sink.video[0][0].PTS - units[started].PTS; d < -1 || d > 1 || len(sink.making) != 1 {
 		t.Errorf("the first picture is %d ticks off, ffmpeg was started %d times", d, len(sink.making))
+	}
+}
+
+func TestFFmpegWaitsForTheFirstSound(t *testing.T) {
+	t.Parallel()
+	audio := &media.Track{Kind: media.Audio, Codec: media.AAC, Timescale: 48000, Channels: 2}
+	encoded := []Rung{{Video: 1, Audio: audioLow}}
+	for name, tt := range map[string]struct {
+		rungs []Rung
+		had   *media.Track
+		after time.Duration // when sound comes; 0 for never
+		want  time.Duration
+	}{
+		"until it comes":                    {encoded, nil, soundIn / 2, soundIn / 2},
+		"not for long":                      {encoded, nil, 0, soundIn},
+		"not when it is there":              {encoded, audio, 0, 0},
+		"not when sound passes as it is":    {[]Rung{{Video: 1}}, nil, 0, 0},
+		"no longer for one that comes late": {encoded, nil, 2 * soundIn, soundIn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tr := New(quiet, Config{}, tt.rungs, tt.had, newCollect())
+				if tt.after > 0 {
+					time.AfterFunc(tt.after, func() { tr.Write(media.Unit{Track: audio}) })
+				}
+				began := time.Now()
+				tr.awaitSound(t.Context())
+				if took := time.Since(began); took != tt.want {
+					t.Errorf("waited %v, want %v", took, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A source whose pictures change their size goes on in rungs of the sizes that they had.
+func TestTheSourceMayChangeItsSize(t *testing.T) {
+	t.Parallel()
+	units := clip(t, "640x480", "30", "15", "2")
+	after := clip(t, "320x240", "30", "15", "2")
+	rungs := []Rung{rung(Input{640, 480, 30}, step{short: 160, video: 200 * kbit})}
+	sink := newCollect()
+	tr, stop := run(t, rungs, sound(units), sink)
+	defer stop()
+	shift := 2 * time.Second
+	for _, u := range units {
+		tr.Write(u)
+	}
+	for _, u := range after {
+		u.DTS += media.Ticks(shift, u.Track.Timescale)
+		u.PTS += media.Ticks(shift, u.Track.Timescale)
+		tr.Write(u)
+	}
+	all := pictures(units) + pictures(after)
+	sink.until(t, "pictures of both sizes", func() bool { return len(sink.video[0]) > all-10 })
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
+	if len(sink.making) != 1 {
+		t.Errorf("ffmpeg was started %d times", len(sink.making))
+	}
+	for i, u := range sink.video[0] {
+		if w := u.Track; w.Width != rungs[0].Width || w.Height != rungs[0].Height {
+			t.Fatalf("picture %d is %dx%d", i, w.Width, w.Height)
+		}
+		if i > 0 && u.DTS <= sink.video[0][i-1].DTS {
+			t.Fatalf("picture %d does not follow the one before", i)
+		}
 	}
 }
