@@ -27,7 +27,7 @@ import (
 func x264(c *config.Config) { c.Transcode = "x264" }
 
 // variants are the renditions at a playback URL: group names, and URLs of playlists.
-func variants(t *testing.T, playbackURL string) (names []string, urls map[string]string) {
+func variants(t testing.TB, playbackURL string) (names []string, urls map[string]string) {
 	t.Helper()
 	_, _, body := servertest.Get(t, playbackURL)
 	m, err := hls.ParseMultivariant(body)
@@ -119,7 +119,7 @@ func TestLadderIsAligned(t *testing.T) {
 }
 
 // keyframes are the times of a stream's keyframes, in seconds.
-func keyframes(t *testing.T, url string) (at []string) {
+func keyframes(t testing.TB, url string) (at []string) {
 	t.Helper()
 	bin := filepath.Join(filepath.Dir(testmedia.FFmpeg(t)), "ffprobe")
 	out, err := exec.CommandContext(t.Context(), bin, "-v", "error", "-live_start_index", "0", "-select_streams", "v:0",
@@ -137,7 +137,7 @@ func keyframes(t *testing.T, url string) (at []string) {
 }
 
 // children are the processes that pid started, by a word on their command line.
-func children(t *testing.T, pid int, word string) (pids []int) {
+func children(t testing.TB, pid int, word string) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

@@ -22,7 +22,7 @@ var containers = map[string]func(testing.TB, *servertest.Server) servertest.Chan
 
 // replay publishes an FLV file in real time with ffmpeg, byte for byte as it is. The
 // returned channel is closed when ffmpeg has said goodbye.
-func replay(t *testing.T, file, url string) <-chan struct{} {
+func replay(t testing.TB, file, url string) <-chan struct{} {
 	t.Helper()
 	format := "flv"
 	if strings.HasPrefix(url, "srt:") {
