@@ -29,14 +29,14 @@ func (c *conn) serve(base context.Context) {
 	defer c.server.remove(c)
 	left := c.requests(base) // which has let go of its memory
 	if left == nil {
-		c.shut()
+		_ = c.shut() // there is nobody to tell
 		return
 	}
 	_ = c.net.SetDeadline(time.Time{}) // net/http sets its own
 	select {
 	case c.server.others <- &handed{Conn: c.net, conn: c, left: left}:
 	case <-c.server.stop:
-		c.shut()
+		_ = c.shut() // there is nobody to tell
 	}
 }
 

@@ -49,7 +49,7 @@ func start(t testing.TB, c Config, h, other http.Handler) *site {
 		ln.Close()
 		cancel()
 		s.Close()
-		behind.Close()
+		_ = behind.Close()
 		for range 2 {
 			if err := <-done; !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 				t.Error(err)

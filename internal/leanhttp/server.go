@@ -88,7 +88,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.open.Add(1)
 		n := &conn{server: s, net: c}
 		if !s.add(n) {
-			n.shut()
+			_ = n.shut() // there is nobody to tell
 			continue
 		}
 		go n.serve(ctx) // ends with its connection; Shutdown and Close wait for it

@@ -96,7 +96,7 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 			_, _ = io.WriteString(w, "he")
 			_, _ = io.WriteString(w, "llo")
 		},
-		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) },
+		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) },
 		"a type and length": func(w http.ResponseWriter, _ *http.Request) {
 			set(w, "Content-Type", "video/MP2T", "Content-Length", "5")
 			_, _ = io.WriteString(w, "hello")

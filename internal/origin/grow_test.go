@@ -3,6 +3,7 @@ package origin
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -90,7 +91,7 @@ func TestSegmentsThatCannotGrow(t *testing.T) {
 			s.golive(t, e, 80)
 			began := time.Now()
 			defer func() {
-				if recover() != http.ErrAbortHandler || time.Since(began) != parked {
+				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || time.Since(began) != parked {
 					t.Errorf("it ended after %v as if it were whole", time.Since(began))
 				}
 			}()

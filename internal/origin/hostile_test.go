@@ -2,6 +2,7 @@ package origin
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -83,7 +84,8 @@ func FuzzFiles(f *testing.F) {
 		}
 		func() {
 			defer func() {
-				if v := recover(); v != nil && v != http.ErrAbortHandler { // a segment that stalls
+				v := recover()
+				if err, _ := v.(error); v != nil && !errors.Is(err, http.ErrAbortHandler) { // a segment that stalls
 					t.Errorf("%q: panic %v", path, v)
 				}
 			}()
