@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 
 	"github.com/sluice-live/sluice/internal/edge"
+	"github.com/sluice-live/sluice/internal/hls"
 	"github.com/sluice-live/sluice/internal/playback"
 	"github.com/sluice-live/sluice/internal/servertest"
 )
@@ -127,6 +129,43 @@ func TestEdge(t *testing.T) {
 		}
 		if n := counted(t, a, "sluice_playback_refused_total"); n > 0 {
 			t.Errorf("the origin refused %v requests", n)
+		}
+	})
+
+	t.Run("low latency, through an edge that is nothing else", func(t *testing.T) {
+		alone := c.join(t, dataDir(t), "--roles", "edge")
+		far := variantURL(t, through(t, alone, *ts.PlaybackUrl))
+		near := a.Base + strings.TrimPrefix(far, alone.Base)
+		_, _, text := servertest.Get(t, far)
+		pl, err := hls.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What is still to come: the end of a playlist, one part of a segment, and the next
+		// segment from its first part on.
+		next := pl.Sequence + int64(len(pl.Segments)) + 1
+		for _, file := range []string{
+			fmt.Sprintf("index.m3u8?_HLS_msn=%d&_HLS_part=1", next),
+			fmt.Sprintf("%d.1.ts", next),
+			fmt.Sprintf("%d.ts", next+1),
+		} {
+			got := make(chan []byte, 2)
+			for _, base := range []string{far, near} {
+				go func() { // ends with its answer
+					status, body, err := fetch(t.Context(), resolve(base, file))
+					if err != nil || status != http.StatusOK || len(body) == 0 {
+						t.Errorf("%s: %d, %v", resolve(base, file), status, err)
+					}
+					got <- body
+				}()
+			}
+			one, two := <-got, <-got
+			if strings.HasSuffix(file, ".ts") && !bytes.Equal(one, two) {
+				t.Errorf("%s has %d bytes at one node and %d at the other", file, len(one), len(two))
+			}
+			if strings.HasPrefix(file, "index") && !bytes.Contains(one, []byte("#EXT-X-PART:")) {
+				t.Errorf("%s at one of the nodes:\n%s", file, one)
+			}
 		}
 	})
 
