@@ -77,7 +77,7 @@ type origin struct {
 	serve map[string]http.HandlerFunc // by path below the stream, with its query
 }
 
-func newOrigin(t *testing.T) *origin {
+func newOrigin(t testing.TB) *origin {
 	t.Helper()
 	o := &origin{asked: map[string]int{}, serve: map[string]http.HandlerFunc{}}
 	o.Server = httptest.NewServer(o)
@@ -137,7 +137,7 @@ func text(cacheControl, body string) http.HandlerFunc {
 const forever = "max-age=3600, immutable"
 
 // newEdge returns an edge that runs until the test ends.
-func newEdge(t *testing.T, ro *who, with ...func(*Config)) *Edge {
+func newEdge(t testing.TB, ro *who, with ...func(*Config)) *Edge {
 	t.Helper()
 	c := Config{Node: "here", Cache: 1 << 20}
 	for _, f := range with {
@@ -156,7 +156,7 @@ func newEdge(t *testing.T, ro *who, with ...func(*Config)) *Edge {
 	return e
 }
 
-func open(t *testing.T, e *Edge) (*Stream, *Rendition) {
+func open(t testing.TB, e *Edge) (*Stream, *Rendition) {
 	t.Helper()
 	st, err := e.Live(t.Context(), channel)
 	if err != nil {
