@@ -19,8 +19,7 @@ type queue struct {
 	mu      sync.Mutex // guards the fields below
 	units   []media.Unit
 	bytes   int
-	waiting bool // for a keyframe
-	dropped int64
+	waiting bool          // for a keyframe
 	wake    chan struct{} // holds one
 }
 
@@ -31,13 +30,11 @@ func (q *queue) put(u media.Unit) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.units) >= maxQueued || q.bytes+len(u.Data) > maxQueuedBytes {
-		q.dropped += int64(len(q.units))
 		clear(q.units)
 		q.units, q.bytes, q.waiting = q.units[:0], 0, true
 	}
 	if q.waiting {
 		if u.Track.Kind != media.Video || !u.Key {
-			q.dropped++
 			return
 		}
 		q.waiting = false
@@ -67,11 +64,4 @@ func (q *queue) reset() {
 	defer q.mu.Unlock()
 	clear(q.units)
 	q.units, q.bytes, q.waiting = q.units[:0], 0, true
-}
-
-// lost is how many units were let go of so far.
-func (q *queue) lost() int64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.dropped
 }

@@ -22,9 +22,11 @@ var quiet = slog.New(slog.DiscardHandler)
 // clip encodes seconds of a moving picture with tone and returns its units in order.
 func clip(t *testing.T, size, rate, gop, seconds string, more ...string) []media.Unit {
 	t.Helper()
-	args := []string{"-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=" + size + ":r=" + rate,
+	args := []string{
+		"-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=" + size + ":r=" + rate,
 		"-f", "lavfi", "-i", "sine=r=48000", "-t", seconds, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-		"-g", gop, "-keyint_min", gop, "-sc_threshold", "0", "-c:a", "aac"}
+		"-g", gop, "-keyint_min", gop, "-sc_threshold", "0", "-c:a", "aac",
+	}
 	args = append(append(args, more...), "-f", "mpegts", "-")
 	out, err := exec.CommandContext(t.Context(), testmedia.FFmpeg(t), args...).Output()
 	if err != nil {
