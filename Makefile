@@ -52,7 +52,7 @@ race: ## unit and component tests under the race detector
 
 .PHONY: e2e
 e2e: web build $(npm_tests) ## the stories: AWS SDKs, ffmpeg and browsers against the real program
-	$(require) SLUICE_TEST_BINARY=$(CURDIR)/bin/sluice go test -shuffle=on -timeout 10m ./test/...
+	$(require) SLUICE_TEST_BINARY=$(CURDIR)/bin/sluice go test -shuffle=on -parallel 4 -timeout 20m ./test/...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s); FUZZ=AMF picks by name

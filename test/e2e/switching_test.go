@@ -64,6 +64,8 @@ func TestPlayersSwitch(t *testing.T) {
 	}
 }
 
+const mayStall = 2000 // ms
+
 // qualityNames are those of r, the best first.
 func qualityNames(r browser.Result) (names []string) {
 	slices.SortFunc(r.Qualities, func(a, b browser.Quality) int { return b.Height - a.Height })
@@ -85,8 +87,9 @@ func switched(t testing.TB, player string, r browser.Result) {
 			t.Errorf("the player reports %+v", e)
 		}
 	}
-	// A page that had no time for all pictures tells nothing of when they came.
-	if f := r.Frames; len(r.Stalls) > 0 && (f.Skipped+f.Dropped)*20 < f.Presented {
+	// A page that had no time for all pictures tells nothing of when they came. One short
+	// stall is the machine's, which does other tests as well: benchmarks count them.
+	if f := r.Frames; (len(r.Stalls) > 1 || r.StalledMs > mayStall) && (f.Skipped+f.Dropped)*20 < f.Presented {
 		t.Errorf("stalls: %+v", r.Stalls)
 	}
 	if r.Latency.Unread > 0 || r.Frames.Backwards > 0 {
