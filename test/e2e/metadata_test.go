@@ -162,6 +162,10 @@ func absent(t *testing.T, dir, text string) {
 	}
 }
 
+// timelineSlack is how far the IVS player may move its timeline when it has read more of
+// the stream, in seconds.
+const timelineSlack = 0.2
+
 // The players of the field show each text exactly, with the owner that their
 // applications look for, also at five a second.
 func TestPlayersGetMetadata(t *testing.T) {
@@ -209,7 +213,7 @@ func TestPlayersGetMetadata(t *testing.T) {
 							t.Errorf("a cue of owner %q", cue.Owner)
 						case !strings.HasPrefix(cue.Text, sender):
 							continue // the other player's
-						case cue.StartTime < last:
+						case cue.StartTime < last-timelineSlack:
 							t.Errorf("a cue at %v after one at %v", cue.StartTime, last)
 						}
 						last = cue.StartTime
@@ -223,8 +227,10 @@ func TestPlayersGetMetadata(t *testing.T) {
 					if len(delays) > 0 {
 						t.Logf("from the call of PutMetadata to the cue: median %v, longest %v", delays[len(delays)/2], delays[len(delays)-1])
 					}
-					if len(r.Errors) > 0 {
-						t.Errorf("the player reports %+v", r.Errors)
+					for _, e := range r.Errors {
+						if e.Fatal || e.Source != "bufferSeekOverHole" { // hls.js begins where the media does
+							t.Errorf("the player reports %+v", e)
+						}
 					}
 					if player != browser.IVS {
 						return

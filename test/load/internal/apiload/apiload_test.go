@@ -64,7 +64,7 @@ func config(t *testing.T, h http.Handler) Config {
 	t.Cleanup(srv.Close)
 	t.Setenv("SK_FOR_TEST", "secret")
 	return Config{
-		URL: srv.URL, Ops: "create,get,list,mix", Conns: 3, Duration: 100 * time.Millisecond, Prefill: 5,
+		URL: srv.URL, Ops: "create,get,list,mix", Conns: 3, Duration: 500 * time.Millisecond, Prefill: 5,
 		MaxCreate: 20, Page: 10, Region: "us-west-2", AccessKey: "AK", SecretEnv: "SK_FOR_TEST",
 	}
 }
